@@ -1,0 +1,622 @@
+#!/usr/bin/env python3
+"""Write the reference pages, docs/reference/, from the code.
+
+    python build/docs.py            write them anew
+    python build/docs.py --check    write nothing; exit status 1, and a diff, when a page has drifted
+
+The pages are the same on every machine and every Python from 3.10 on, and carry no date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import difflib
+import io
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+REFERENCE = ROOT / "docs/reference"
+EXAMPLE = ROOT / "tests/golden/plain"
+WIDTH = 90
+
+
+# --- the command line -------------------------------------------------------------------------
+
+
+def cli() -> str:
+    """The help of every command, and of the generic scripts."""
+    import click
+
+    from scitex_ssh.cli.app import app
+
+    parts = [
+        "# Command line",
+        "Every command answers `--help`; `scitex-ssh --help-recursive` prints all of it. What each "
+        "ends with is in [exit statuses](exit-statuses.md), what it reads from the environment in "
+        "[environment](environment.md), what `--json` prints in [JSON](json.md).",
+        "The commands below `scitex-ssh tunnel` are the same as those at the top, and are not listed twice.",
+    ]
+    for path, command in _commands(app, "scitex-ssh"):
+        parent = None
+        for name in path.split()[:-1]:
+            parent = click.Context(click.Group(), info_name=name, parent=parent)
+        settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+        with click.Context(command, info_name=path.split()[-1], parent=parent, **settings) as context:
+            parts += [f"## {path}", _fence(command.get_help(context), "text")]
+    parts += [
+        "## The generic scripts",
+        "Written by `scitex-ssh scripts FOLDER`; for a machine without Python. The .pyz is the same "
+        "program there: `sh scitex-ssh.pyz setup ...`.",
+    ]
+    for name, text in _scripts().items():
+        parts += [f"### {name}", _fence(_script_help(name, text), "text")]
+    return _page(parts)
+
+
+def _commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The commands below a group, each with the words that call it; those of `tunnel` are known."""
+    yield path, group
+    for name in sorted(getattr(group, "commands", {})):
+        child = group.commands[name]
+        if path == "scitex-ssh tunnel" or child.hidden:
+            continue
+        yield from _commands(child, f"{path} {name}")
+
+
+def _scripts() -> dict[str, str]:
+    from scitex_ssh.backends.shell import generic_scripts
+
+    return generic_scripts()
+
+
+def _script_help(name: str, text: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_text(text, encoding="utf-8")
+        done = subprocess.run(["sh", path, "--help"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+# --- errors and exit statuses -----------------------------------------------------------------
+
+# What each status means to a script that looks at it.
+STATUSES = {
+    0: "Done, or already so.",
+    1: "Failed: something on this machine went wrong, or there is no such tunnel.",
+    2: "Usage: what was asked for cannot be right. Nothing was touched.",
+    3: "Refused: it is not allowed, here or by the bastion.",
+    10: "Configuration: this machine, or the key, is not as it must be. Nothing was touched.",
+    20: "The bastion cannot be reached.",
+    21: "The bastion does not let the key in.",
+    22: "The bastion's host key is unknown, or is not the one that was expected.",
+    23: "The port on the bastion is not to be had.",
+    50: "The tunnel does not work or cannot be shown to (`setup`), or any of them (`status`), or a check "
+    "failed (`doctor`).",
+    130: "Interrupted; what was there before is back.",
+}
+
+
+def exit_statuses() -> str:
+    """The statuses, and the errors that lead to each."""
+    from scitex_ssh.errors import CATALOGUE, Exit
+
+    rows = ["| status | meaning | errors |", "|---:|---|---|"]
+    for status in Exit:
+        slugs = [problem.slug for problem in CATALOGUE.values() if problem.status == status]
+        links = ", ".join(f"[{slug}](errors.md#{slug})" for slug in slugs)
+        rows.append(f"| {int(status)} | {STATUSES[int(status)]} | {links} |")
+    return _page(
+        [
+            "# Exit statuses",
+            "The same for the command, the scripts and the .pyz without Python. With several tunnels or "
+            "several errors, the first error decides. pyinfra has its own: a host whose tunnel cannot be "
+            "proven fails, and the run ends with 1.",
+            "\n".join(rows),
+        ]
+    )
+
+
+def errors() -> str:
+    """The catalogue, a heading a slug."""
+    from scitex_ssh.errors import CATALOGUE
+
+    parts = [
+        "# Errors",
+        "Every error has a name that does not change (its slug), one sentence that says what and why, a "
+        "next move and an exit status. `scitex-ssh explain SLUG` prints an entry. Words in `{braces}` "
+        "are filled in by the error that you see.",
+    ]
+    for problem in CATALOGUE.values():
+        parts += [
+            f"## {problem.slug}",
+            f"> {_braces(problem.sentence)}",
+            f"Next: {_braces(problem.next_move)}",
+            f"Exit status [{int(problem.status)}](exit-statuses.md).",
+        ]
+    return _page(parts)
+
+
+def _braces(text: str) -> str:
+    """A catalogue text as Markdown: its facts as code, nothing else read as markup."""
+    plain = re.sub(r"([\\*<>\[\]_])", r"\\\1", text)
+    return re.sub(r"\{([\w\\]+)\}", lambda match: f"`{{{match[1]}}}`".replace("\\", ""), plain)
+
+
+# --- the environment --------------------------------------------------------------------------
+
+VARIABLES = {
+    "SCITEX_SSH_BASTION_SERVER": "The bastion, where `-b` is not given. A flag wins.",
+    "SCITEX_SSH_SECRET_KEY_PATH": "The key, where `-s` is not given. A flag wins.",
+    "SCITEX_SSH_DEBUG_MODE": "`1`: show every shell command as it is run (`sh -x`), and tracebacks.",
+    "SCITEX_SSH_PYTHON": "Read by the .pyz only. A path: use this Python; `search`: try each Python before "
+    "it is used; `none`: be the shell program, as on a machine without Python.",
+    "NO_COLOR": "Set to anything: no colours (no-color.org).",
+    "FORCE_COLOR": "Set to anything: colours where the output is no terminal, too.",
+    "TERM": "`dumb`: no colours.",
+    "TMPDIR": "Where the temporary folder of a run is made.",
+    "SUDO_USER": "Set by sudo: the account that the tunnel is for, where `--user` is not given.",
+    "PATH": "Where `ssh`, `ssh-keygen`, `systemctl`, `sudo` and the rest are looked for.",
+}
+# Between parts of the program; not to be set by anybody else.
+INTERNAL = {
+    "SCITEX_SSH_ATTEMPT",
+    "SCITEX_SSH_DETACHED",
+    "SCITEX_SSH_ROOTED",
+    "SCITEX_SSH_STOP",
+}
+
+
+def environment() -> str:
+    """The variables that are read; an own one that this file does not know stops the build."""
+    package = ROOT / "scitex_ssh"
+    sources = [*package.rglob("*.py"), *package.rglob("*.sh"), ROOT / "build/pyz_header.sh"]
+    found = set()
+    for path in sources:
+        found |= set(re.findall(r"SCITEX_SSH_[A-Z_]+", path.read_text(encoding="utf-8")))
+    known = {name for name in VARIABLES if name.startswith("SCITEX_SSH_")} | INTERNAL
+    if found != known:
+        raise SystemExit(f"docs: build/docs.py describes other variables than are read: {found ^ known}")
+    rows = ["| variable | meaning |", "|---|---|"]
+    rows += [f"| `{name}` | {meaning} |" for name, meaning in VARIABLES.items()]
+    return _page(
+        [
+            "# Environment variables",
+            "\n".join(rows),
+            "The tunnel itself reads none of them: what it needs stands in its folder and its unit.",
+        ]
+    )
+
+
+# --- JSON -------------------------------------------------------------------------------------
+
+FIELDS = {
+    "version": "The version of this shape. Fields may be added; one that changes or goes raises it.",
+    "command": "The command; empty where the command line itself was wrong.",
+    "success": "True when the exit status is 0.",
+    "status": "The [exit status](exit-statuses.md).",
+    "changed": "Something was changed, or would be in a dry run.",
+    "events": "What became of each step, in order.",
+    "events[].tunnel": "The tunnel's name: its port.",
+    "events[].event": "`ok`, `changed`, `would-change`, `failed` or `restored`.",
+    "events[].step": "What the step is, in words.",
+    "diff": "In a dry run, the lines that would change.",
+    "diff[].tunnel": "The tunnel's name.",
+    "diff[].line": "One line of a unified diff.",
+    "proofs": "`setup`: what was shown of each tunnel.",
+    "proofs[].tunnel": "The tunnel's name.",
+    "proofs[].level": "`verified`, or `listening` with `--accept-listening`.",
+    "proofs[].bastion": "The bastion.",
+    "proofs[].target": "What the port leads to.",
+    "tunnels": "`status`: one entry a tunnel.",
+    "tunnels[].tunnel": "The tunnel's name.",
+    "tunnels[].port": "The port on the bastion.",
+    "tunnels[].level": "`verified`, `listening`, `running` or `down`: see [what verified means]"
+    "(../explanation/verified.md).",
+    "tunnels[].cause": "The slug of an [error](errors.md) or a word such as `stopped`, or null.",
+    "tunnels[].detail": "The same in words.",
+    "tunnels[].bastion": "The bastion.",
+    "tunnels[].target": "What the port leads to.",
+    "tunnels[].keeper": "What keeps it alive: `systemd`.",
+    "tunnels[].engine": "`ssh` or `autossh`.",
+    "tunnels[].key": "The path of the key.",
+    "tunnels[].user": "The account that keeps the tunnel.",
+    "tunnels[].since": "Unix time of the last change (connected, lost, waiting), or null.",
+    "tunnels[].restarts": "How often it began anew since the service was started.",
+    "tunnels[].take_back": "`hold`: a stale port is taken back; `plain`: the bastion runs no command for "
+    "this key, so it is not; null: not known.",
+    "tunnels[].adopted": "True for a tunnel that another tool made.",
+    "checks": "`doctor`: the checks, in the order in which SSH happens.",
+    "checks[].name": "The check's name, which does not change.",
+    "checks[].title": "What is checked.",
+    "checks[].verdict": "`ok`, `failed`, `warning` or `not-reached`.",
+    "checks[].evidence": "What was seen.",
+    "checks[].slug": "The [error](errors.md) that was found, or null.",
+    "checks[].sentence": "Its words, or null.",
+    "checks[].next": "What to do about it, or null.",
+    "errors": "The errors, the first deciding the status.",
+    "errors[].slug": "The error's name.",
+    "errors[].sentence": "What went wrong, and why.",
+    "errors[].next": "What to do next.",
+    "errors[].facts": "What the sentence names, text by name.",
+    "errors[].status": "The exit status of that error alone.",
+    "stdout": "The events as text, for callers of version 1.",
+    "stderr": "The errors as text, for callers of version 1.",
+}
+
+
+def json_shape() -> str:
+    """The fields as the code makes them, with an example of each kind."""
+    samples = _samples()
+    types: dict[str, set[str]] = {}
+    for sample in samples.values():
+        _walk(sample, "", types)
+    if set(types) != set(FIELDS):
+        difference = set(types) ^ set(FIELDS)
+        raise SystemExit(f"docs: build/docs.py describes other fields than are made: {difference}")
+    rows = ["| field | type | meaning |", "|---|---|---|"]
+    rows += [f"| `{path}` | {' or '.join(sorted(types[path]))} | {FIELDS[path]} |" for path in FIELDS]
+    parts = [
+        "# JSON",
+        f"With `--json`, {_enumeration(_speaks_json())} print one object on standard output and nothing "
+        "else, also when they fail. The functions of the same names in [Python](python.md) return a mapping "
+        "with the same fields but `version` and `command`.",
+        "\n".join(rows),
+    ]
+    for title, sample in samples.items():
+        parts += [f"## {title}", _fence(json.dumps(sample, indent=2, ensure_ascii=False), "json")]
+    return _page(parts)
+
+
+def _speaks_json() -> list[str]:
+    """The commands that take --json."""
+    from scitex_ssh.cli.app import app
+
+    commands = app.commands.items()
+    return [f"`{name}`" for name, each in commands if any(item.name == "as_json" for item in each.params)]
+
+
+def _enumeration(words: list[str]) -> str:
+    return ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _samples() -> dict[str, object]:
+    """Real results, made of lines as a program says them."""
+    from scitex_ssh.api import Result
+    from scitex_ssh.plan.report import Report, read_line
+
+    def envelope(command: str, status: int, *lines: str) -> object:
+        from scitex_ssh.cli import present
+
+        said = [read_line(line.replace("|", "\t")) for line in lines]
+        assert None not in said, lines
+        report = Report([line for line in said if line is not None], status)
+        return _printed(lambda: present.finish(command, Result(status, report), True))
+
+    def failure() -> object:
+        from scitex_ssh.cli import present
+        from scitex_ssh.errors import error
+
+        problem = error("bad-port", value="'0'", what="the tunnel")
+        return _printed(lambda: present.Failure(["setup", "--json"]).show(problem))
+
+    return {
+        "A tunnel that was set up": envelope(
+            "setup",
+            0,
+            "event|2222|changed|file /etc/scitex-ssh/tunnels/2222/ssh_config",
+            "event|2222|ok|port 2222 of tunnel@bastion leads to localhost:22",
+            "result|2222|verified|tunnel@bastion|localhost:22",
+        ),
+        "A dry run": envelope(
+            "setup",
+            0,
+            "event|2222|would-change|file /etc/scitex-ssh/tunnels/2222/known_hosts",
+            "diff|2222|--- /dev/null",
+            "diff|2222|+++ /etc/scitex-ssh/tunnels/2222/known_hosts (mode 644, root:root)",
+        ),
+        "The tunnels that there are": envelope(
+            "status",
+            50,
+            "tunnel|2222|level=verified|cause=|detail=answers with this host's own key|bastion=tunnel@bastion"
+            "|target=localhost:22|keeper=systemd|adopted=|since=1700000000|restarts=3|user=alice"
+            "|take_back=hold|engine=ssh|key=/home/alice/.ssh/id_ed25519",
+            "tunnel|2223|level=down|cause=unit-stopped|detail=the unit is inactive (success)"
+            "|bastion=tunnel@bastion|target=localhost:22|keeper=systemd|adopted=|since=|restarts=0|user=alice"
+            "|take_back=|engine=ssh|key=/home/alice/.ssh/id_ed25519",
+        ),
+        "A tunnel that was examined": envelope(
+            "doctor",
+            50,
+            "check|name=key|title=the key|verdict=ok|evidence=/home/alice/.ssh/id_ed25519",
+            "check|name=login|title=the login|verdict=failed|evidence=|slug=account-expired"
+            "|sentence=the bastion takes the key but the account tunnel@bastion is expired or its password "
+            "must change.|next=have the bastion's administrator look at: chage -l USER.",
+        ),
+        "An error": envelope("setup", 20, "error|2222|bastion-unresolved|host=gw.example.com"),
+        "A wrong command line": failure(),
+    }
+
+
+def _printed(call: Callable[[], object]) -> object:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        call()
+    return json.loads(out.getvalue())
+
+
+def _walk(value: object, path: str, types: dict[str, set[str]]) -> None:
+    """The type of every field below a value, by its path."""
+    # The facts of an error are named by the error.
+    if isinstance(value, dict) and not path.endswith(".facts"):
+        for name, child in value.items():
+            inner = f"{path}.{name}" if path else name
+            types.setdefault(inner, set()).add(_type(child))
+            _walk(child, inner, types)
+    elif isinstance(value, list):
+        for child in value:
+            _walk(child, f"{path}[]", types)
+
+
+def _type(value: object) -> str:
+    names = {bool: "true/false", int: "number", str: "text", list: "list", dict: "object", type(None): "null"}
+    return names[type(value)]
+
+
+# --- the files of a tunnel --------------------------------------------------------------------
+
+
+def unit() -> str:
+    """The unit and the rest of one tunnel, as the program writes them (held by tests/golden)."""
+    flags = json.loads((EXAMPLE / "flags.json").read_text(encoding="utf-8"))
+    command = " ".join(
+        [
+            "scitex-ssh setup",
+            *(f"-{flag} {flags[name]}" for flag, name in (("p", "port"), ("b", "bastion"), ("s", "key"))),
+        ]
+    )
+    folder = f"/etc/scitex-ssh/tunnels/{flags['port']}"
+    return _page(
+        [
+            "# The files of a tunnel",
+            f"What `{command}` writes for alice. The host keys and the id of the key are examples.",
+            f"Besides these: `{folder}/run`, the supervisor (the same for every tunnel, "
+            f"[its source](../../scitex_ssh/keepers/run.sh)), and `{folder}/key`, a link to the key. While "
+            f"the tunnel runs, `/run/scitex-ssh/{flags['port']}/` holds its state. `remove` takes all of it "
+            "away.",
+            "Why each line of the unit is there: [the sandbox, line by line](../explanation/sandbox.md).",
+            f"## /etc/systemd/system/autossh-tunnel-{flags['port']}.service",
+            _fence(_golden("unit"), "ini"),
+            f"## {folder}/ssh_config",
+            "The two long lines are the words that the tunnel says on the bastion: see [taking a port back]"
+            "(../explanation/take-back.md).",
+            _fence(_golden("ssh_config"), "text"),
+            f"## {folder}/known_hosts",
+            "The bastion's host keys, pinned at set-up.",
+            _fence(_golden("known_hosts"), "text"),
+            f"## {folder}/tunnel.json",
+            "The description, for other programs.",
+            _fence(_golden("tunnel.json"), "json"),
+        ]
+    )
+
+
+def _golden(name: str) -> str:
+    return (EXAMPLE / name).read_text(encoding="utf-8")
+
+
+# --- Python and pyinfra -----------------------------------------------------------------------
+
+
+def python() -> str:
+    """The public names of the package, read from its sources."""
+    import scitex_ssh
+
+    api = _module("scitex_ssh/api.py")
+    errors_ = _module("scitex_ssh/errors.py")
+    parts = [
+        "# Python",
+        "```python\nimport scitex_ssh\n\n"
+        'result = scitex_ssh.setup(2222, "tunnel@bastion", "~/.ssh/id_ed25519")\n'
+        "result.raise_for_error()\n```",
+        "The functions do what the commands of their names do, and return a `Result`. Input that cannot "
+        "be right raises `InputError`; everything else that goes wrong is in the result.",
+    ]
+    for name, node in api.items():
+        if name in scitex_ssh.__all__ and isinstance(node, ast.FunctionDef):
+            parts += _function(node, "##", f"scitex_ssh.{name}")
+    parts += _class(api["Result"], "##", "scitex_ssh.Result")
+    parts += [
+        "## Errors",
+        "One class a family; each is also the builtin that fits. [The catalogue](errors.md) names them all.",
+    ]
+    for name in ("SSHError", "InputError", "PolicyError", "ReachError", "TunnelError"):
+        parts += _class(errors_[name], "###", f"scitex_ssh.{name}")
+    parts += [
+        "## The rest",
+        "`scitex_ssh.__version__` and `scitex_ssh.get_version()`: the version. `scitex_ssh.AVAILABLE`: True.",
+    ]
+    return _page(parts)
+
+
+def pyinfra() -> str:
+    """The operations, facts and deploys, read from their sources."""
+    operations = _module("scitex_ssh/operations/tunnel.py")
+    facts = _module("scitex_ssh/facts/tunnels.py")
+    deploys = _module("scitex_ssh/deploys.py")
+    parts = [
+        "# pyinfra",
+        "For Python 3.10 and newer. Operations need root on the host: `_sudo=True`, here or in the "
+        "inventory. How to use them: [a fleet with pyinfra](../how-to/fleet.md).",
+        "## Operations",
+    ]
+    for name in ("present", "absent"):
+        parts += _function(operations[name], "###", f"scitex_ssh.operations.tunnel.{name}")
+    parts += ["## Facts"]
+    for name in ("Tunnels", "Drift"):
+        parts += [f"### scitex_ssh.facts.tunnels.{name}", _markdown(ast.get_docstring(facts[name]) or "")]
+    parts += ["## Deploys"]
+    for name in ("tunnel", "remove"):
+        parts += _function(deploys[name], "###", f"scitex_ssh.deploys.{name}")
+    return _page(parts)
+
+
+def _module(path: str) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    """The functions and classes of a source file, by name."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+
+
+def _function(node: ast.AST, level: str, name: str) -> list[str]:
+    assert isinstance(node, ast.FunctionDef)
+    return [f"{level} {name}", _fence(_signature(node, name.split(".")[-1]), "python"), _docstring(node)]
+
+
+def _class(node: ast.AST, level: str, name: str) -> list[str]:
+    """A class with its public methods that have something to say."""
+    assert isinstance(node, ast.ClassDef)
+    bases = ", ".join(ast.unparse(base) for base in node.bases)
+    parts = [f"{level} {name}", _fence(f"class {node.name}({bases})", "python"), _docstring(node)]
+    members = []
+    for method in node.body:
+        if not isinstance(method, ast.FunctionDef) or method.name.startswith("_"):
+            continue
+        kind = [ast.unparse(decorator) for decorator in method.decorator_list]
+        head = f"`{method.name}`" if "property" in kind else f"`{method.name}()`"
+        members.append(f"- {head}: {_inline(ast.get_docstring(method) or '')}")
+    return [*parts, "What it can tell:", "\n".join(members)] if members else parts
+
+
+def _docstring(node: ast.FunctionDef | ast.ClassDef) -> str:
+    return _markdown(ast.get_docstring(node) or "")
+
+
+def _signature(node: ast.FunctionDef, name: str) -> str:
+    """A call with a line a parameter, once it is longer than one line."""
+    arguments = node.args
+    words = [ast.unparse(each) for each in arguments.args]
+    for index, default in enumerate(reversed(arguments.defaults), 1):
+        words[-index] += f" = {ast.unparse(default)}"
+    if arguments.kwonlyargs:
+        words.append("*")
+    for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults):
+        words.append(ast.unparse(each) + (f" = {ast.unparse(default)}" if default else ""))
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    line = f"{name}({', '.join(words)}){returns}"
+    if len(line) <= WIDTH:
+        return line
+    return f"{name}(\n" + "".join(f"    {word},\n" for word in words) + f"){returns}"
+
+
+def _markdown(docstring: str) -> str:
+    """A docstring of this project as Markdown: sections, lists of parameters, code blocks."""
+    lines = _code_blocks(docstring.splitlines())
+    text = []
+    for line in lines:
+        match = re.fullmatch(r"(Args|Raises|Attributes|Returns):", line)
+        item = re.fullmatch(r"(?: {4}|\+ )(\w+): (.*)", line)
+        if match:
+            text.append(f"{match[1]}:\n")
+        elif item:
+            text.append(f"- `{item[1]}`: {item[2]}")
+        else:
+            text.append(re.sub(r"^ {8}", "  ", line))
+    return _inline("\n".join(text))
+
+
+def _code_blocks(lines: list[str]) -> Iterator[str]:
+    """`.. code:: python` and what is indented below it, fenced; the title before it goes."""
+    rest = iter([*lines, ""])
+    for line in rest:
+        if line != ".. code:: python":
+            yield line
+            continue
+        block = []
+        for inner in rest:
+            if inner and not inner.startswith("    "):
+                break
+            block.append(inner[4:])
+        yield _fence("\n".join(block).strip("\n"), "python").replace("``", "\0")
+
+
+def _inline(text: str) -> str:
+    return text.replace("``", "`").replace("\0", "``")
+
+
+# --- pages ------------------------------------------------------------------------------------
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli,
+    "environment.md": environment,
+    "errors.md": errors,
+    "exit-statuses.md": exit_statuses,
+    "json.md": json_shape,
+    "pyinfra.md": pyinfra,
+    "python.md": python,
+    "unit.md": unit,
+}
+
+
+def _page(parts: Iterable[str]) -> str:
+    head = "<!-- Written by build/docs.py: change the code, then run ./build/dev docs. -->"
+    return "\n\n".join([head, *(part.strip("\n") for part in parts)]) + "\n"
+
+
+def _fence(text: str, language: str) -> str:
+    return f"```{language}\n{text.rstrip()}\n```"
+
+
+def check(pages: dict[str, str]) -> int:
+    """Show what differs from the pages as they are; 1 if anything does."""
+    drifted = False
+    for name, text in pages.items():
+        path = REFERENCE / name
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        diff = difflib.unified_diff(
+            old.splitlines(keepends=True),
+            text.splitlines(keepends=True),
+            f"docs/reference/{name}",
+            f"docs/reference/{name} (as it should be)",
+        )
+        for line in diff:
+            drifted = True
+            sys.stdout.write(line)
+    for path in sorted(REFERENCE.glob("*")):
+        if path.name not in pages:
+            drifted = True
+            print(f"docs/reference/{path.name} is not made by build/docs.py")
+    if drifted:
+        print("docs: the reference has drifted; run ./build/dev docs", file=sys.stderr)
+    return int(drifted)
+
+
+def write(pages: dict[str, str]) -> int:
+    """Write the pages, and name those that changed."""
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name, text in pages.items():
+        path = REFERENCE / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(f"docs/reference/{name}")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; say what has drifted")
+    chosen = parser.parse_args()
+    pages = {name: make() for name, make in PAGES.items()}
+    return check(pages) if chosen.check else write(pages)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,206 @@
+"""The Python API: what the commands do, as functions that return values."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scitex_ssh.backends import local
+from scitex_ssh.errors import Exit, InputError, SSHError
+from scitex_ssh.model import Port, Tunnel
+from scitex_ssh.model.text import shown
+from scitex_ssh.plan.program import bind
+from scitex_ssh.plan.report import Line, Report
+
+Tell = Callable[[Line], None]
+
+
+def _silent(line: Line) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class Result(Mapping[str, object]):
+    """What a call did; also a mapping with the keys of `as_dict`.
+
+    Attributes:
+        status: the exit status that the command ends with (`scitex_ssh.errors.Exit`).
+        report: everything that was said.
+    """
+
+    status: int
+    report: Report
+
+    @property
+    def success(self) -> bool:
+        """True when the exit status is 0."""
+        return self.status == 0
+
+    @property
+    def error(self) -> SSHError | None:
+        """The first error, or None."""
+        return self.report.errors[0] if self.report.errors else None
+
+    @property
+    def changed(self) -> bool:
+        """True when something was changed (or would be, in a dry run)."""
+        return self.report.changed
+
+    def raise_for_error(self) -> Result:
+        """This result, or its first error raised."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def as_dict(self) -> dict[str, object]:
+        """The result as JSON types, the same as ``--json`` prints (docs/reference/json.md)."""
+        return {"success": self.success, **self.report.as_dict()}
+
+    def __getitem__(self, key: str) -> object:
+        return self.as_dict()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.as_dict())
+
+    def __len__(self) -> int:
+        return len(self.as_dict())
+
+
+def setup(
+    port: object,
+    bastion_server: object = None,
+    secret_key_path: object = None,
+    *,
+    target: object = None,
+    user: object = None,
+    engine: object = "ssh",
+    keepalive: object = "default",
+    accept_new_host_key: bool = False,
+    host_key_fingerprint: str | None = None,
+    accept_listening: bool = False,
+    dry_run: bool = False,
+    tell: Tell = _silent,
+) -> Result:
+    """Keep a reverse tunnel from ``port`` of the bastion to ``target`` on this machine, and prove it.
+
+    Args:
+        port: 1024 to 65535 (below only for root on the bastion).
+        bastion_server: ``[user@]host[:port]``; by default ``$SCITEX_SSH_BASTION_SERVER``.
+        secret_key_path: a private key without passphrase; by default ``$SCITEX_SSH_SECRET_KEY_PATH``.
+        target: ``host:port``, by default ``localhost:22``.
+        user: the account that keeps the tunnel, by default the caller (through sudo, its caller).
+        engine: ``ssh`` or ``autossh``.
+        keepalive: ``fast``, ``default``, ``patient`` or ``INTERVALxCOUNT`` (seconds, probes).
+        accept_new_host_key: trust the bastion's host key where none is known.
+        host_key_fingerprint: ``SHA256:...``; trust it only if this is its fingerprint.
+        accept_listening: be content where the bastion does not let the key dial the port back.
+        dry_run: change nothing; the result holds the diff. Only a tunnel that is in place is dialled.
+        tell: called with each line of the report as soon as it is known.
+
+    Raises:
+        InputError: for input that cannot be right; nothing was touched.
+    """
+    tunnel = described(
+        port, bastion_server, secret_key_path, target=target, user=user, engine=engine, keepalive=keepalive
+    )
+    flags = [
+        *(["--accept-new-host-key"] if accept_new_host_key else []),
+        *([] if host_key_fingerprint is None else [_fingerprint(host_key_fingerprint)]),
+        *(["--accept-listening"] if accept_listening else []),
+        *(["--dry-run"] if dry_run else []),
+    ]
+    return _result(local.run("setup", [bind(tunnel)], flags, tell))
+
+
+def status(port: object = None, *, wait: float = 0, tell: Tell = _silent) -> Result:
+    """What is so of one tunnel, or of all; each is proven anew.
+
+    The result's exit status is 50 when any is not verified, 1 when there is no tunnel on ``port``.
+
+    Args:
+        wait: seconds to wait for every tunnel to be verified; the last look is what is returned.
+    """
+    ports = [] if port is None else [f"--port={Port(port)}"]
+    deadline = time.monotonic() + wait
+    while True:
+        report = local.run("status", (), ports, tell)
+        if report.status != Exit.UNHEALTHY or time.monotonic() >= deadline:
+            return _result(report)
+        time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
+
+
+def remove(port: object, *, dry_run: bool = False, tell: Tell = _silent) -> Result:
+    """Remove the tunnel on ``port`` without a trace; exit status 1 when there is none."""
+    flags = ["--must-exist", *(["--dry-run"] if dry_run else [])]
+    return _result(local.run("remove", [{"port": str(Port(port))}], flags, tell))
+
+
+def doctor(
+    port: object = None,
+    bastion_server: object = None,
+    secret_key_path: object = None,
+    *,
+    target: object = None,
+    user: object = None,
+    tell: Tell = _silent,
+) -> Result:
+    """Find what is wrong with the tunnel on ``port``, or with the way that a new one would take.
+
+    With a port alone, the tunnel that stands there is examined; with ``bastion_server`` and
+    ``secret_key_path`` (and if wanted a port) the one that is described. Changes nothing. The result's
+    exit status is 50 when something is wrong; ``result["checks"]`` holds the checks, in the order in
+    which SSH happens.
+
+    Raises:
+        InputError: for input that cannot be right.
+    """
+    if bastion_server is None and secret_key_path is None and port is not None:
+        return _result(local.run("doctor", (), [f"--port={Port(port)}"], tell))
+    # Any port does for the description of a way on which none was asked for.
+    tunnel = described(port or 65535, bastion_server, secret_key_path, target=target, user=user)
+    return _result(local.run("doctor", [bind(tunnel)], [] if port else ["--any-port"], tell))
+
+
+def described(port: object, bastion_server: object, secret_key_path: object, **more: object) -> Tunnel:
+    """The description of a tunnel, with what was not given taken from the environment.
+
+    Raises:
+        InputError: for what is missing or cannot be right.
+    """
+    return Tunnel.of(
+        port,
+        _given(bastion_server, "bastion", "-b", "SCITEX_SSH_BASTION_SERVER"),
+        key_path(_given(secret_key_path, "key", "-s", "SCITEX_SSH_SECRET_KEY_PATH")),
+        **more,
+    )
+
+
+def key_path(path: object) -> object:
+    """A relative path made absolute; ``~/`` stays, and means the home of the tunnel's user."""
+    if isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if not isinstance(path, str) or not path or path.startswith(("~", "/")):
+        return path
+    return str(Path.cwd() / path)
+
+
+def _fingerprint(text: str) -> str:
+    if not text.startswith("SHA256:") or text == "SHA256:":
+        why = f"{shown(text)} is not a fingerprint (SHA256:...)"
+        raise InputError("usage", why=why, command="scitex-ssh setup")
+    return f"--host-key-fingerprint={text}"
+
+
+def _given(value: object, what: str, flag: str, variable: str) -> object:
+    if value is None:
+        value = os.environ.get(variable) or None
+    if value is None:
+        raise InputError("missing-field", what=what, how=f"{flag}, or set {variable}")
+    return value
+
+
+def _result(report: Report) -> Result:
+    return Result(report.status, report)

@@ -1,0 +1,1 @@
+"""Who carries the program to where it runs."""

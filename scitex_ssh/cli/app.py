@@ -1,0 +1,311 @@
+"""The commands and their flags."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import scitex_ssh
+from scitex_ssh import api
+from scitex_ssh.backends import shell
+from scitex_ssh.cli import present
+from scitex_ssh.errors import CATALOGUE, Exit, error
+from scitex_ssh.model import Port
+from scitex_ssh.plan.report import Line
+
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+Command = Callable[..., Any]
+
+
+def _all_help(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the help of this group and of everything below it."""
+    if asked and not context.resilient_parsing:
+        _print_help(context)
+        context.exit()
+
+
+def _print_help(context: click.Context) -> None:
+    click.echo(context.get_help() + "\n")
+    command = context.command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None and not child.hidden:
+                with click.Context(child, info_name=name, parent=context, **SETTINGS) as inner:
+                    _print_help(inner)
+
+
+@click.group(context_settings=SETTINGS)
+@click.version_option(scitex_ssh.__version__, "-V", "--version", message="scitex-ssh %(version)s")
+@click.option(
+    "--help-recursive",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_all_help,
+    help="Show the help of every command and exit.",
+)
+def app() -> None:
+    """Plain SSH to any machine behind NAT, kept alive for years."""
+
+
+@app.group("tunnel", context_settings=SETTINGS)
+def tunnel_group() -> None:
+    """Set up, show and remove tunnels (the same commands as at the top)."""
+
+
+def _both(command: Command) -> Command:
+    """The command at the top, and under ``tunnel``."""
+    app.add_command(command)  # type: ignore[arg-type]  # click's decorators lose the type
+    tunnel_group.add_command(command)  # type: ignore[arg-type]
+    return command
+
+
+def _port(required: bool) -> Callable[[Command], Command]:
+    return click.option("-p", "--port", metavar="PORT", required=required, help="The port on the bastion.")
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Change nothing; show what would change.")
+_yes = click.option("--yes", is_flag=True, help="Answer no question: never ask.")
+
+
+def _description(command: Command) -> Command:
+    """The flags that describe a tunnel."""
+    for option in reversed(
+        [
+            _port(required=True),
+            click.option(
+                "-b",
+                "--bastion",
+                metavar="[USER@]HOST[:PORT]",
+                envvar="SCITEX_SSH_BASTION_SERVER",
+                show_envvar=True,
+                help="The bastion; an IPv6 address goes into [brackets].",
+            ),
+            click.option(
+                "-s",
+                "--secret-key",
+                metavar="PATH",
+                envvar="SCITEX_SSH_SECRET_KEY_PATH",
+                show_envvar=True,
+                help="A private key without a passphrase.",
+            ),
+            click.option(
+                "--target",
+                metavar="HOST:PORT",
+                help="What the port leads to, seen from here.  [default: localhost:22]",
+            ),
+            click.option(
+                "--user",
+                metavar="NAME",
+                help="The account that keeps the tunnel.  [default: you; through sudo, its caller]",
+            ),
+            click.option("--engine", metavar="ssh|autossh", default="ssh", help="What holds the connection."),
+            click.option(
+                "--keepalive",
+                metavar="PROFILE",
+                default="default",
+                help="fast, default, patient, or INTERVALxCOUNT (seconds, probes).",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+_accept_new = click.option(
+    "--accept-new-host-key", is_flag=True, help="Trust the bastion's host key where none is known."
+)
+_fingerprint = click.option(
+    "--host-key-fingerprint", metavar="SHA256:...", help="Trust it only if this is its fingerprint."
+)
+_accept_listening = click.option(
+    "--accept-listening",
+    is_flag=True,
+    help="Be content where the bastion does not let the key dial the port back.",
+)
+
+
+@_both
+@click.command("setup", context_settings=SETTINGS)
+@_description
+@_accept_new
+@_fingerprint
+@_accept_listening
+@_dry_run
+@_yes
+@_json
+def setup(as_json: bool, yes: bool, secret_key: str, bastion: str, port: str, **flags: Any) -> int:
+    """Keep a reverse tunnel from a port of the bastion to this machine, and prove that it works.
+
+    Nothing is touched before the way to the bastion has been tried. If the tunnel then does not
+    verify, what was there before comes back, and the message names the cause.
+    """
+    tell = _quiet if as_json else _asking
+
+    def call(**more: Any) -> api.Result:
+        return api.setup(port, bastion, secret_key, tell=tell, **{**flags, **more})
+
+    result = call()
+    unknown = [problem for problem in result.report.errors if problem.slug == "host-key-unknown"]
+    if unknown:
+        print_ = unknown[0].facts.get("fingerprint", "").split(" ")[-1]
+        if not as_json and not yes and _terminal() and _trusted(unknown[0].facts["host"], print_):
+            result = call(host_key_fingerprint=print_)
+        elif not as_json:
+            present.error(unknown[0])
+    return present.finish("setup", result, as_json)
+
+
+@_both
+@click.command("status", context_settings=SETTINGS)
+@_port(required=False)
+@click.option(
+    "--wait",
+    type=click.IntRange(0, 86400),
+    metavar="SECONDS",
+    default=0,
+    help="Wait that long for every tunnel to be verified.",
+)
+@_json
+def status(port: str | None, wait: int, as_json: bool) -> int:
+    """Show the tunnels of this machine; each is proven anew.
+
+    Exit status 50 when any is not verified.
+    """
+    result = api.status(port, wait=wait)
+    if not as_json:
+        for problem in result.report.errors:
+            present.error(problem)
+        if not result.report.errors:
+            present.table(result.report.observations)
+    return present.finish("status", result, as_json)
+
+
+@_both
+@click.command("remove", context_settings=SETTINGS)
+@_port(required=True)
+@_dry_run
+@_yes
+@_json
+def remove(port: str, dry_run: bool, yes: bool, as_json: bool) -> int:
+    """Remove a tunnel without a trace."""
+    result = api.remove(port, dry_run=dry_run, tell=_quiet if as_json else present.line)
+    return present.finish("remove", result, as_json)
+
+
+@_both
+@click.command("doctor", context_settings=SETTINGS)
+@_port(required=False)
+@click.option("-b", "--bastion", metavar="[USER@]HOST[:PORT]", help="Examine the way to this bastion,")
+@click.option("-s", "--secret-key", metavar="PATH", help="with this key, instead of a tunnel that stands.")
+@click.option("--target", metavar="HOST:PORT", help="What the port would lead to.  [default: localhost:22]")
+@click.option("--user", metavar="NAME", help="The account that would keep the tunnel.  [default: you]")
+@_json
+def doctor(as_json: bool, **flags: Any) -> int:
+    """Find what is wrong with a tunnel: the checks in the order in which SSH happens.
+
+    Nothing is changed. The first check that failed is the cause; those behind it are not reached.
+    Exit status 50 when one failed.
+    """
+    port, bastion, key = flags["port"], flags["bastion"], flags["secret_key"]
+    if port is None and bastion is None and key is None:
+        raise error("missing-field", what="tunnel", how="-p for one that stands, or -b and -s for a new one")
+    tell = _quiet if as_json else present.line
+    result = api.doctor(port, bastion, key, target=flags["target"], user=flags["user"], tell=tell)
+    return present.finish("doctor", result, as_json)
+
+
+@app.group("script", context_settings=SETTINGS)
+def script() -> None:
+    """Print a POSIX script that does the same, for a machine without Python."""
+
+
+@script.command("setup")
+@_description
+def script_setup(secret_key: str, bastion: str, port: str, **flags: Any) -> int:
+    """Print a script that sets one tunnel up."""
+    tunnel = api.described(port, bastion, secret_key, **flags)
+    print(shell.baked("setup", [tunnel]), end="")
+    return Exit.DONE
+
+
+@script.command("status")
+@_port(required=False)
+def script_status(port: str | None) -> int:
+    """Print a script that shows tunnels."""
+    print(shell.baked("status", [] if port is None else [Port(port)]), end="")
+    return Exit.DONE
+
+
+@script.command("remove")
+@_port(required=True)
+def script_remove(port: str) -> int:
+    """Print a script that removes one tunnel."""
+    print(shell.baked("remove", [Port(port)]), end="")
+    return Exit.DONE
+
+
+@app.command("scripts", context_settings=SETTINGS)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def scripts(folder: Path) -> int:
+    """Write the generic scripts to FOLDER: they are told their tunnel by flags."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in shell.generic_scripts().items():
+        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).chmod(0o755)
+        print(folder / name)
+    return Exit.DONE
+
+
+@app.command("explain", context_settings=SETTINGS)
+@click.argument("slug", required=False)
+def explain(slug: str | None) -> int:
+    """Explain an error by its slug; without one, list them all."""
+    if slug is None:
+        for problem in CATALOGUE.values():
+            print(f"{problem.slug:22} {int(problem.status):3}  {problem.sentence}")
+        return Exit.DONE
+    if slug not in CATALOGUE:
+        why = f"there is no error {slug!a}"
+        raise error("usage", why=why, command="scitex-ssh explain")
+    problem = CATALOGUE[slug]
+    print(f"[{slug}]  exit status {int(problem.status)}")
+    print(f"What:  {problem.sentence}\nNext:  {problem.next_move}")
+    return Exit.DONE
+
+
+@app.command("demo", context_settings=SETTINGS)
+def demo() -> int:
+    """Show a tunnel at work on this machine alone: no root, no bastion, nothing left behind."""
+    from scitex_ssh import demo as play
+
+    return play.run()
+
+
+def _quiet(_: Line) -> None:
+    """For JSON: everything is said at the end."""
+
+
+def _asking(said: Line) -> None:
+    """Lines as they come; an unknown host key is asked about instead of shown as an error."""
+    if getattr(said, "slug", "") != "host-key-unknown":
+        present.line(said)
+
+
+def _terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _trusted(host: str, fingerprint: str) -> bool:
+    print(
+        f"The host key of {host} is not known here. Its fingerprint is\n  {fingerprint}",
+        file=sys.stderr,
+    )
+    return click.confirm("Is that the bastion's own?", default=False, err=True)

@@ -1,0 +1,150 @@
+"""Results for people, and for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import click
+
+from scitex_ssh.api import Result
+from scitex_ssh.errors import SSHError
+from scitex_ssh.plan.report import Check, Diff, Event, Line, Observation, Proof, Report
+
+VERSION = 1
+_COLOURS = {
+    "changed": "yellow",
+    "would-change": "yellow",
+    "restored": "yellow",
+    "failed": "red",
+    "ok": "green",
+    "warning": "yellow",
+    "verified": "green",
+    "listening": "yellow",
+    "running": "yellow",
+    "down": "red",
+}
+
+
+def envelope(command: str, body: dict[str, object]) -> None:
+    """The one versioned object that ``--json`` prints."""
+    print(json.dumps({"version": VERSION, "command": command, **body}, indent=2, ensure_ascii=False))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How an error that ends the command is shown: in words, or as the same JSON as a result."""
+
+    arguments: Sequence[str]
+
+    def show(self, problem: SSHError) -> int:
+        """Show it; returns its exit status."""
+        if "--json" in self.arguments:
+            report = Report([problem], int(problem.status))
+            words = [word for word in self.arguments if word != "tunnel" and not word.startswith("-")]
+            envelope(words[0] if words else "", Result(report.status, report).as_dict())
+        else:
+            error(problem)
+        return int(problem.status)
+
+
+def error(problem: SSHError) -> None:
+    """One error, to stderr: what and why, the next move, the slug."""
+    head = _paint("scitex-ssh:", "red", sys.stderr)
+    print(f"{head} {problem}", file=sys.stderr)
+
+
+def line(said: Line) -> None:
+    """One line of a report, as it comes."""
+    if isinstance(said, Event):
+        print(f"{_paint(said.kind.ljust(13), said.kind)} {said.title}", flush=True)
+    elif isinstance(said, Diff):
+        print(_paint(said.line, {"+": "green", "-": "red"}.get(said.line[:1], "")))
+    elif isinstance(said, Proof):
+        print(_proof(said), flush=True)
+    elif isinstance(said, Check):
+        print(
+            f"{_paint(said.verdict.ljust(12), said.verdict)} {said.title.ljust(42)} {said.evidence}".rstrip()
+        )
+        if said.slug:
+            indent = " " * 13
+            print(f"{indent}{said.sentence}\n{indent}Next: {said.next_move} [{said.slug}]", flush=True)
+    elif isinstance(said, SSHError):
+        sys.stdout.flush()
+        error(said)
+
+
+def finish(command: str, result: Result, as_json: bool) -> int:
+    """What remains to be said of a finished command; returns its exit status."""
+    if as_json:
+        envelope(command, result.as_dict())
+    return result.status
+
+
+def table(seen: Iterable[Observation]) -> None:
+    """The tunnels as a table."""
+    rows = [["PORT", "LEVEL", "BASTION", "TARGET", "KEEPER", "SINCE", "RESTARTS", "DETAIL"]]
+    for one in seen:
+        facts = one.facts
+        cause = f"[{facts['cause']}] " if facts.get("cause") else ""
+        rows.append(
+            [
+                one.tunnel,
+                one.level,
+                facts.get("bastion") or "?",
+                facts.get("target") or "?",
+                facts.get("keeper", "") + (" (adopted)" if facts.get("adopted") else ""),
+                _ago(facts.get("since", "")),
+                facts.get("restarts", ""),
+                cause + facts.get("detail", ""),
+            ]
+        )
+    if len(rows) == 1:
+        print("There is no tunnel on this machine. scitex-ssh setup makes one.", file=sys.stderr)
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, [*widths, 0])]
+        cells[1] = _paint(cells[1], row[1])
+        print("  ".join(cells).rstrip())
+
+
+def _proof(proof: Proof) -> str:
+    if proof.level == "verified":
+        return _paint(
+            f"Verified: port {proof.tunnel} of {proof.bastion} leads to {proof.target} on this machine.",
+            "verified",
+        )
+    return _paint(
+        f"Listening, not proven: {proof.bastion} took port {proof.tunnel} but does not let this key "
+        "dial it back.",
+        "listening",
+    )
+
+
+def _ago(since: str) -> str:
+    if not since.isdigit():
+        return "-"
+    seconds = max(0, int(time.time()) - int(since))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def _paint(text: str, kind: str, stream: object = None) -> str:
+    """``text`` in the colour of its kind, where the stream shows colours (no-color.org)."""
+    colour = _COLOURS.get(kind, kind)
+    return click.style(text, fg=colour) if colour and _colourful(stream or sys.stdout) else text
+
+
+def _colourful(stream: object) -> bool:
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return os.environ.get("TERM") != "dumb" and bool(getattr(stream, "isatty", lambda: False)())

@@ -1,0 +1,537 @@
+"""The catalogue of every error a user can meet: slug, sentence, next move, exit status."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit statuses of every command (documented in docs/reference/exit-statuses.md)."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    CONFIGURATION = 10
+    UNREACHABLE = 20
+    NOT_AUTHORISED = 21
+    HOST_KEY = 22
+    PORT_TAKEN = 23
+    UNHEALTHY = 50
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One entry of the catalogue.
+
+    ``sentence`` and ``next_move`` name their facts as ``{fact}``; the same text serves Python and the
+    generated shell programs, so a fact's name is a plain shell identifier.
+    """
+
+    slug: str
+    status: Exit
+    sentence: str
+    next_move: str
+
+    def facts(self) -> tuple[str, ...]:
+        """Names of the facts that the two texts mention, in order, each once."""
+        return tuple(dict.fromkeys(re.findall(r"\{(\w+)\}", self.sentence + self.next_move)))
+
+
+def _catalogue(*problems: Problem) -> dict[str, Problem]:
+    return {problem.slug: problem for problem in problems}
+
+
+CATALOGUE: Mapping[str, Problem] = _catalogue(
+    # --- what was asked for -------------------------------------------------------------------
+    Problem(
+        "bad-port",
+        Exit.USAGE,
+        "{value} is not a port for {what}: a whole number from 1 to 65535 is needed.",
+        "give a number such as 2222.",
+    ),
+    Problem(
+        "port-privileged",
+        Exit.USAGE,
+        "port {port} is below 1024, and {user} on the bastion is not root: sshd will refuse it.",
+        "choose a port from 1024 to 65535 with -p.",
+    ),
+    Problem(
+        "bad-destination",
+        Exit.USAGE,
+        "{value} is not a bastion: {why}.",
+        "write user@host, user@host:port or user@[IPv6]:port.",
+    ),
+    Problem(
+        "bad-target",
+        Exit.USAGE,
+        "{value} is not a target: {why}.",
+        "write host:port or [IPv6]:port, such as localhost:22.",
+    ),
+    Problem(
+        "bad-key-path",
+        Exit.USAGE,
+        "{value} is not the path of a key file: {why}.",
+        "give the path of a private key, such as ~/.ssh/id_ed25519, with -s.",
+    ),
+    Problem(
+        "bad-name",
+        Exit.USAGE,
+        "{value} is not a tunnel name: {why}.",
+        "use up to 63 of a-z, 0-9, '_', '.' and '-', beginning with a letter or digit.",
+    ),
+    Problem(
+        "bad-user",
+        Exit.USAGE,
+        "{value} is not a user of this machine: {why}.",
+        "give the name of an account that exists, with --user.",
+    ),
+    Problem(
+        "bad-keepalive",
+        Exit.USAGE,
+        "{value} is not a keepalive: {why}.",
+        "use fast, default, patient, or INTERVALxCOUNT such as 5x2 (seconds, probes).",
+    ),
+    Problem(
+        "bad-engine",
+        Exit.USAGE,
+        "{value} is not an engine: ssh and autossh are.",
+        "leave --engine out, or say --engine ssh or --engine autossh.",
+    ),
+    Problem(
+        "bad-field",
+        Exit.USAGE,
+        "{value} is not a field of a tunnel.",
+        "use the fields {known}.",
+    ),
+    Problem(
+        "port-twice",
+        Exit.USAGE,
+        "port {port} is wanted twice, here and by {other}.",
+        "give each tunnel a port of its own.",
+    ),
+    Problem(
+        "missing-field",
+        Exit.USAGE,
+        "no {what} was given.",
+        "give it with {how}.",
+    ),
+    Problem(
+        "usage",
+        Exit.USAGE,
+        "{why}.",
+        "see {command} --help.",
+    ),
+    Problem(
+        "no-such-tunnel",
+        Exit.FAILED,
+        "there is no tunnel {name} on this machine.",
+        "scitex-ssh status lists the tunnels that there are.",
+    ),
+    # --- this machine -------------------------------------------------------------------------
+    Problem(
+        "ssh-missing",
+        Exit.CONFIGURATION,
+        "there is no {program} on this machine.",
+        "install it: apt-get install {package} (or your system's package of that name).",
+    ),
+    Problem(
+        "ssh-too-old",
+        Exit.CONFIGURATION,
+        "the ssh of this machine is {version}, and 7.6 is the oldest that can keep a tunnel.",
+        "install a newer OpenSSH client.",
+    ),
+    Problem(
+        "systemd-missing",
+        Exit.CONFIGURATION,
+        "systemd does not run this machine, so it cannot keep a tunnel here.",
+        "run this on a machine that systemd booted.",
+    ),
+    Problem(
+        "sudo-missing",
+        Exit.CONFIGURATION,
+        "writing to {path} needs root, and there is no sudo on this machine.",
+        "run the same command as root (setup then wants --user {user}).",
+    ),
+    Problem(
+        "sudo-denied",
+        Exit.REFUSED,
+        "writing to {path} needs root, and sudo did not let {user} be root.",
+        "ask for the right to use sudo, or have root run the same command (setup then wants --user {user}).",
+    ),
+    Problem(
+        "script-unreadable",
+        Exit.CONFIGURATION,
+        "this program was given on standard input and cannot start itself again as root.",
+        "save it to a file and run that, or run it as root (with pyinfra: _sudo=True).",
+    ),
+    Problem(
+        "key-missing",
+        Exit.CONFIGURATION,
+        "there is no key file {key}.",
+        "give the right path with -s, or make a key: ssh-keygen -t ed25519 -f {key}.",
+    ),
+    Problem(
+        "key-unreadable",
+        Exit.CONFIGURATION,
+        "{user} cannot read the key file {key}.",
+        "check its owner and mode: ls -l {key}.",
+    ),
+    Problem(
+        "key-too-open",
+        Exit.CONFIGURATION,
+        "the key file {key} has mode {mode}, and ssh ignores a key that others can read.",
+        "chmod 600 {key}.",
+    ),
+    Problem(
+        "key-public",
+        Exit.CONFIGURATION,
+        "{key} is a public key, and the private one is needed.",
+        "give the file without .pub with -s.",
+    ),
+    Problem(
+        "key-invalid",
+        Exit.CONFIGURATION,
+        "{key} is not a private key that ssh can read.",
+        "give the path of a private key with -s, or make one: ssh-keygen -t ed25519.",
+    ),
+    Problem(
+        "key-locked",
+        Exit.CONFIGURATION,
+        "the key {key} has a passphrase, and nobody is there to type it when the machine boots.",
+        "use a key of its own for the tunnel: ssh-keygen -t ed25519 -N '' -f NEW_KEY.",
+    ),
+    Problem(
+        "file-failed",
+        Exit.FAILED,
+        "{path} cannot be written or read: {why}.",
+        "check the path, and who owns it.",
+    ),
+    Problem(
+        "disk-full",
+        Exit.FAILED,
+        "there is no space left to write {path}.",
+        "free some space (df -h {path}) and run the same command again.",
+    ),
+    Problem(
+        "step-failed",
+        Exit.FAILED,
+        "the step '{title}' failed: {why}.",
+        "what was there before is back; cure the cause and run the same command again.",
+    ),
+    Problem(
+        "busy",
+        Exit.FAILED,
+        "another run of scitex-ssh on this machine has not ended for a minute ({lock} is held).",
+        "wait for it, or look for it: fuser {lock}.",
+    ),
+    Problem(
+        "service-failed",
+        Exit.FAILED,
+        "the service {unit} does not stay up: {why}.",
+        "journalctl -u {unit} -n 20 tells more.",
+    ),
+    # --- the way to the bastion ---------------------------------------------------------------
+    Problem(
+        "bastion-unresolved",
+        Exit.UNREACHABLE,
+        "the name {host} does not resolve.",
+        "check the spelling, or the name service: getent hosts {host}.",
+    ),
+    Problem(
+        "bastion-refused",
+        Exit.UNREACHABLE,
+        "{host} answers, but nothing listens on its port {port}.",
+        "check the port (user@host:PORT), and that sshd runs on the bastion.",
+    ),
+    Problem(
+        "bastion-timeout",
+        Exit.UNREACHABLE,
+        "{host} port {port} does not answer: packets are dropped on the way, or the machine is off.",
+        "try another network, or ask which port is let through (22 is often closed, 443 seldom).",
+    ),
+    Problem(
+        "bastion-unroutable",
+        Exit.UNREACHABLE,
+        "there is no way to {host} from here: {why}.",
+        "check the network of this machine: ip route.",
+    ),
+    Problem(
+        "bastion-not-ssh",
+        Exit.UNREACHABLE,
+        "{host} port {port} takes the connection but does not speak SSH.",
+        "check the port: user@host:PORT.",
+    ),
+    Problem(
+        "bastion-closed",
+        Exit.UNREACHABLE,
+        "{host} port {port} takes the connection and closes it before SSH begins.",
+        "wait a minute: fail2ban, PerSourcePenalties or MaxStartups on the bastion do this.",
+    ),
+    Problem(
+        "bastion-lost",
+        Exit.UNREACHABLE,
+        "the connection to {host} was lost: {why}.",
+        "nothing to do: it is tried again.",
+    ),
+    Problem(
+        "host-key-unknown",
+        Exit.HOST_KEY,
+        "the host key of {host} is not known here ({fingerprint}).",
+        "compare it with the bastion's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there); "
+        "if they are the same, add --accept-new-host-key, or --host-key-fingerprint with it.",
+    ),
+    Problem(
+        "host-key-differs",
+        Exit.HOST_KEY,
+        "the host key of {host} is {fingerprint}, not {expected}.",
+        "compare it with the bastion's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there).",
+    ),
+    Problem(
+        "host-key-changed",
+        Exit.HOST_KEY,
+        "the host key of {host} is not the one known here: another machine answers, or it was "
+        "installed anew.",
+        "if the change is known to be right, remove the old key (ssh-keygen -R '{known_name}') and "
+        "the tunnel's own copy goes with scitex-ssh remove -p {port}.",
+    ),
+    Problem(
+        "key-not-accepted",
+        Exit.NOT_AUTHORISED,
+        "the bastion does not let {login} in with the key {key}.",
+        "append {key}.pub to ~/.ssh/authorized_keys of {login}, and check the user name.",
+    ),
+    Problem(
+        "account-expired",
+        Exit.NOT_AUTHORISED,
+        "the bastion takes the key but the account {login} is expired or its password must change.",
+        "have the bastion's administrator look at: chage -l USER.",
+    ),
+    Problem(
+        "ssh-failed",
+        Exit.UNREACHABLE,
+        "ssh to {host} failed: {why}.",
+        "ssh -v -F {config} -N bastion shows the whole talk.",
+    ),
+    # --- the port on the bastion --------------------------------------------------------------
+    Problem(
+        "port-taken",
+        Exit.PORT_TAKEN,
+        "the bastion's port {port} is held by somebody else ({evidence}).",
+        "choose another port with -p.",
+    ),
+    Problem(
+        "port-stale",
+        Exit.PORT_TAKEN,
+        "the bastion's port {port} is held by a session that no longer answers.",
+        "it is freed when the bastion's sshd notices; a new session of this tunnel ends it at once "
+        "where the account may run commands. Or choose another port with -p.",
+    ),
+    Problem(
+        "identity-clash",
+        Exit.PORT_TAKEN,
+        "another machine holds the bastion's port {port} with the same key, as a copy of this one's disk "
+        "would: the last to come has it.",
+        "give one of the two a key and a port of its own (ssh-keygen -t ed25519, then setup -p), and "
+        "remove its old tunnel: scitex-ssh remove -p {port}.",
+    ),
+    Problem(
+        "forwarding-refused",
+        Exit.REFUSED,
+        "the bastion does not let {login} listen on port {port}, though nobody else holds it.",
+        'the bastion needs AllowTcpForwarding yes (or remote), and permitlisten="localhost:{port}" '
+        "if the key's line in authorized_keys has any permitlisten.",
+    ),
+    Problem(
+        "port-refused",
+        Exit.PORT_TAKEN,
+        "the bastion does not let {login} listen on port {port}: it is held, or not allowed for this key.",
+        'choose another port with -p, or have permitlisten="localhost:{port}" added to the key\'s line '
+        "in authorized_keys.",
+    ),
+    Problem(
+        "not-proven",
+        Exit.UNHEALTHY,
+        "the bastion took port {port}, but does not let this key dial it back, so nothing shows that "
+        "it works.",
+        'add permitopen="localhost:{port}" to the key\'s line in authorized_keys on the bastion, or '
+        "say --accept-listening.",
+    ),
+    Problem(
+        "target-refused",
+        Exit.UNHEALTHY,
+        "nothing answers at {target}, seen from this machine, so the tunnel leads nowhere.",
+        "start it (for sshd: systemctl start ssh), or name another with --target.",
+    ),
+    Problem(
+        "target-drops",
+        Exit.UNHEALTHY,
+        "the tunnel stands, but the sshd of this machine drops connections from itself for now.",
+        "wait a minute: PerSourcePenalties or MaxStartups do this. For good: PerSourcePenaltyExemptList "
+        "127.0.0.1,::1 in its sshd_config.",
+    ),
+    Problem(
+        "not-up",
+        Exit.UNHEALTHY,
+        "the tunnel on port {port} did not come up within {seconds} s: {why}.",
+        "journalctl -u {unit} -n 20 tells more.",
+    ),
+    Problem(
+        "wrong-host",
+        Exit.UNHEALTHY,
+        "port {port} of the bastion answers with another machine's host key.",
+        "find out who holds it, or choose another port with -p.",
+    ),
+    # --- what doctor finds besides ------------------------------------------------------------
+    Problem(
+        "not-yours",
+        Exit.REFUSED,
+        "only {user} and root can examine this tunnel: its key is theirs.",
+        "sudo scitex-ssh doctor with the same flags.",
+    ),
+    Problem(
+        "unit-masked",
+        Exit.UNHEALTHY,
+        "the unit {unit} is masked, so systemd will not start it.",
+        "systemctl unmask {unit}, and set the tunnel up again.",
+    ),
+    Problem(
+        "unit-missing",
+        Exit.UNHEALTHY,
+        "the tunnel's folder is there but its unit {unit} is not.",
+        "scitex-ssh setup with the same flags writes it again; scitex-ssh remove -p {port} clears the rest.",
+    ),
+    Problem(
+        "unit-disabled",
+        Exit.UNHEALTHY,
+        "the unit {unit} is not enabled, so it will not start at boot.",
+        "sudo systemctl enable --now {unit}.",
+    ),
+    Problem(
+        "unit-stopped",
+        Exit.UNHEALTHY,
+        "the unit {unit} does not run ({why}).",
+        "sudo systemctl restart {unit}; if it ends again, journalctl -u {unit} -n 20 tells why.",
+    ),
+    Problem(
+        "unit-outdated",
+        Exit.UNHEALTHY,
+        "the unit {unit} runs with a configuration that is no longer the one on disk.",
+        "sudo systemctl daemon-reload && sudo systemctl restart {unit}, or scitex-ssh setup again.",
+    ),
+    Problem(
+        "no-take-back",
+        Exit.UNHEALTHY,
+        "the bastion runs no command for {login}, so after a power cut a stale session can keep the port.",
+        "let the key run /bin/sh there, or set ClientAliveInterval 5 and ClientAliveCountMax 3 in the "
+        "bastion's sshd_config.",
+    ),
+    Problem(
+        "port-ephemeral",
+        Exit.UNHEALTHY,
+        "port {port} is among those that the bastion hands out by itself ({range}), so any connection may "
+        "take it.",
+        "choose a port below, or reserve it on the bastion: sysctl net.ipv4.ip_local_reserved_ports={port}.",
+    ),
+    # --- the rest -----------------------------------------------------------------------------
+    Problem(
+        "interrupted",
+        Exit.INTERRUPTED,
+        "interrupted; what was there before is back.",
+        "run the same command again when you want it done.",
+    ),
+    Problem(
+        "internal",
+        Exit.FAILED,
+        "something went wrong inside scitex-ssh: {why}.",
+        "please report it with the output of the same command under SCITEX_SSH_DEBUG_MODE=1.",
+    ),
+)
+
+
+class SSHError(Exception):
+    """An error of the catalogue, with its facts as fields.
+
+    Attributes:
+        slug: the stable name, a key of `CATALOGUE`.
+        facts: what the sentence names, text by fact name.
+        where: the place in a configuration that is at fault (``tunnels[0].port``), or "".
+    """
+
+    def __init__(self, slug: str, *, where: str = "", **facts: object) -> None:
+        self.slug = slug
+        self.facts = {name: str(value) for name, value in facts.items()}
+        self.where = where
+        super().__init__(self.sentence)
+
+    @property
+    def problem(self) -> Problem:
+        """The entry of the catalogue."""
+        return CATALOGUE[self.slug]
+
+    @property
+    def status(self) -> Exit:
+        """The exit status that a command ends with."""
+        return self.problem.status
+
+    @property
+    def sentence(self) -> str:
+        """What went wrong, and why."""
+        text = fill(self.problem.sentence, self.facts)
+        return f"At '{self.where}': {text}" if self.where else text
+
+    @property
+    def next_move(self) -> str:
+        """What to do next."""
+        return fill(self.problem.next_move, self.facts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What is passed between processes or copied is made again of its slug and facts.
+        return _again, (type(self), self.slug, self.where, self.facts)
+
+    def __str__(self) -> str:
+        return f"{self.sentence}\n  Next: {self.next_move}\n  [{self.slug}]"
+
+
+class InputError(SSHError, ValueError):
+    """What was asked for cannot be right; nothing was touched."""
+
+
+class PolicyError(SSHError, PermissionError):
+    """It is not allowed; nothing was touched."""
+
+
+class ReachError(SSHError, ConnectionError):
+    """The bastion cannot be reached or does not let us in."""
+
+
+class TunnelError(SSHError, RuntimeError):
+    """The machine or the tunnel is not as it must be."""
+
+
+def _again(family: type[SSHError], slug: str, where: str, facts: dict[str, str]) -> SSHError:
+    return family(slug, where=where, **facts)
+
+
+def fill(text: str, facts: Mapping[str, str]) -> str:
+    """``text`` with each ``{fact}`` replaced; a fact nobody gave reads ``?``."""
+    return re.sub(r"\{(\w+)\}", lambda match: facts.get(match.group(1), "?"), text)
+
+
+def error(slug: str, *, where: str = "", **facts: object) -> SSHError:
+    """The error of that slug, in the family that its exit status names."""
+    families: dict[Exit, type[SSHError]] = {
+        Exit.USAGE: InputError,
+        Exit.REFUSED: PolicyError,
+        Exit.UNREACHABLE: ReachError,
+        Exit.NOT_AUTHORISED: ReachError,
+        Exit.HOST_KEY: ReachError,
+    }
+    problem = CATALOGUE.get(slug)
+    if problem is None:
+        return TunnelError("internal", why=f"unknown error {slug} {facts}")
+    return families.get(problem.status, TunnelError)(slug, where=where, **facts)

@@ -1,0 +1,81 @@
+"""What pyinfra sees of the tunnels of a host, each in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pyinfra.api import FactBase, QuoteString, StringCommand
+
+from scitex_ssh import __version__
+from scitex_ssh.keepers import FRAGMENTS, PLANS
+from scitex_ssh.plan.program import Binding, program
+from scitex_ssh.plan.report import Report, read_line
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program for some tunnels, as one remote command; its text stays out of pyinfra's logs."""
+
+    word: str
+    bindings: tuple[Binding, ...] = field(repr=False, default=())
+    flags: tuple[str, ...] = ()
+
+    def command(self, *more: str) -> StringCommand:
+        """The command that runs it, with these flags besides its own."""
+        text = program(
+            PLANS,
+            FRAGMENTS,
+            entry=f'main {self.word} "$@"',
+            tunnels=self.bindings,
+            extra=("main",),
+            version=__version__,
+        )
+        flags = [QuoteString(flag) for flag in (*self.flags, *more)]
+        return StringCommand("sh", "-c", QuoteString(text), "scitex-ssh", *flags)
+
+
+class Drift(FactBase[Report]):
+    """What a program would change on the host, each tunnel's proof included; nothing is changed."""
+
+    @staticmethod
+    def default() -> Report:
+        """Nothing was said."""
+        return Report()
+
+    def command(self, program: Program) -> StringCommand:
+        """One round trip."""
+        return StringCommand(program.command("--machine", "--dry-run"), "||", "true")
+
+    def process(self, output: Iterable[str]) -> Report:
+        """The report; lines that are not ours are passed over."""
+        return _report(output)
+
+
+class Tunnels(FactBase[list[Mapping[str, object]]]):
+    """The tunnels of the host and what is so of each, as ``scitex-ssh status --json`` lists them.
+
+    .. code:: python
+
+        [{"tunnel": "2222", "port": 2222, "level": "verified", "bastion": "tunnel@gw", ...}]
+    """
+
+    @staticmethod
+    def default() -> list[Mapping[str, object]]:
+        """No tunnels."""
+        return []
+
+    def command(self) -> StringCommand:
+        """One round trip."""
+        return StringCommand(Program("status").command("--machine"), "||", "true")
+
+    def process(self, output: Iterable[str]) -> list[Mapping[str, object]]:
+        """One mapping a tunnel; lines that are not ours are passed over."""
+        seen = _report(output).as_dict()["tunnels"]
+        assert isinstance(seen, list)
+        return seen
+
+
+def _report(output: Iterable[str]) -> Report:
+    lines = (read_line(text) for text in output)
+    return Report([line for line in lines if line is not None])

@@ -1,0 +1,255 @@
+#!/bin/sh
+# Keeps one tunnel up: one ssh after another, for ever. Written by scitex-ssh, started by the tunnel's keeper.
+#   run FOLDER STATE [FILE]   FOLDER holds the tunnel's ssh_config; what goes on is written to STATE/state;
+#                             FILE, a unit, counts as configuration too (see "digest").
+# SIGUSR1 wakes it: a waiting one tries at once, a connecting one begins anew.
+set -u
+LC_ALL=C
+export LC_ALL
+umask 022
+folder=$1
+state=$2
+file=${3-}
+
+said() { sed -n "s/^# $1: //p" "$folder/ssh_config"; }
+option() { sed -n "s/^ *$1 //p" "$folder/ssh_config"; }
+
+# What the running process was started with, so that set-up can tell whether it is current.
+digest() { { cat "$folder/ssh_config" "$folder/known_hosts" "$folder/run" ${file:+"$file"}; readlink "$folder/key"; } | cksum; }
+
+# note PHASE DETAIL: what status shows, readable by everybody, never half written.
+note() {
+    {
+        echo "phase $1"
+        echo "since $(date +%s)"
+        echo "attempts $attempts"
+        echo "mode $mode"
+        echo "detail $2"
+        echo "pause ${pause-}"
+    } >"$state/state.new" && mv -f "$state/state.new" "$state/state"
+}
+
+# When a process began: the number alone may be another's by now.
+# shellcheck disable=SC2086  # the fields after the name, which alone may hold spaces
+birth() { { read -r stat <"/proc/$1/stat" && set -- ${stat##*) } && shift 19 && echo "$1"; } 2>/dev/null; }
+
+# random BYTES
+random() { od -An -v -N"$1" -tx1 /dev/urandom 2>/dev/null | tr -d ' \n'; }
+
+# The ssh_config with the name of this supervisor in its words to the bastion, which can then tell our
+# session from that of another machine with the same key.
+named() { sed "s/\(RemoteCommand .*scitex-ssh\) /\1-$name /" "$folder/ssh_config" >"$state/ssh_config"; }
+
+# talk OUTPUT CONFIG HOST...: one ssh of this tunnel, until it ends. Leaves its status in $code.
+talk() {
+    output=$1 config=$2
+    shift 2
+    # The key that systemd hands over, where it does.
+    key=${CREDENTIALS_DIRECTORY:+$CREDENTIALS_DIRECTORY/key}
+    if [ -n "$key" ] && [ -r "$key" ]; then set -- -i "$key" "$@"; fi
+    : >"$state/stderr"
+    (
+        # What one ssh says (each visitor refused by the target is a line) must not fill the disk: beyond
+        # these blocks of 512 bytes nothing is written.
+        trap '' XFSZ
+        ulimit -f 4096
+        # VERBOSE for one line more: "Authenticated to".
+        exec ssh -n -T -F "$config" -o LogLevel=VERBOSE "$@" >"$output" 2>>"$state/stderr"
+    ) &
+    child=$!
+    echo "$child $(birth "$child") $keeper $(birth "$keeper")" >"$state/child"
+    guard "$child" &
+    guard=$!
+    code=0
+    wait "$child" || code=$?
+    # A signal ends the wait, not the child.
+    while [ "$code" -gt 128 ] && kill -0 "$child" 2>/dev/null; do
+        code=0
+        wait "$child" || code=$?
+    done
+    child=
+    kill "$guard" 2>/dev/null
+    guard=
+}
+
+authenticated() { grep -q '^Authenticated to ' "$state/stderr"; }
+
+# guard PID: ends an ssh that hangs where neither ConnectTimeout nor ServerAlive looks, which begin to
+# and cease to count with the banner and the login: a name service or a key exchange that never answers.
+guard() {
+    trap 'kill "$!" 2>/dev/null; exit' TERM
+    # A word to end that came before the line above was lost.
+    kill -0 "$1" 2>/dev/null || exit
+    sleep "$patience" &
+    wait "$!"
+    authenticated || { echo "no login within $patience s" >>"$state/stderr" && kill "$1"; }
+}
+
+# One connection, until it ends. Leaves its status in $ended, its last words in $why, and in $held whether a
+# session of it held the port.
+connect() {
+    attempts=$((attempts + 1))
+    born=$(date +%s)
+    note connecting ""
+    if [ "$mode" = hold ]; then
+        talk "$state/session" "$state/ssh_config" hold
+    else
+        talk "$state/session" "$folder/ssh_config" -N tunnel
+    fi
+    ended=$code
+    lived=$(($(date +%s) - born))
+    # A clock that was set back meanwhile.
+    [ "$lived" -ge 0 ] || lived=30
+    tr -d '\r' <"$state/stderr" | grep -v -e '^Authenticated to ' -e '^Transferred: ' -e '^Bytes per second: ' >"$state/words"
+    cat "$state/words" >&2
+    why=$(grep . "$state/words" | tail -n 1)
+    held=0
+    # Other words are an account's that runs no commands.
+    if grep -q '^scitex-ssh holds' "$state/session"; then held=1 mine=$name; else : >"$state/session"; fi
+}
+
+# The session of this key that still holds the port is ended on the bastion. True if the port is free.
+take_back() {
+    # Under no name it ends whichever session it finds: ours, of before this start.
+    if [ -n "$mine" ]; then config=$state/ssh_config; else config=$folder/ssh_config; fi
+    talk "$state/answer" "$config" release
+    answer=$(cat "$state/answer")
+    case $answer in
+    "scitex-ssh released ") echo "the bastion ended this tunnel's last session, which held the port" >&2 ;;
+    "scitex-ssh rival "*)
+        # It came after ours. To end it would be to be ended by it, and so on: the last to come has the port.
+        why="identity-clash: another machine with the same key holds the port"
+        echo "$why" >&2
+        return 1
+        ;;
+    *) return 1 ;;
+    esac
+}
+
+# attempt: one connection, and a second at once if only our own last session was in the way.
+attempt() {
+    # What made a bastion run no command may have passed.
+    if [ "$lived" -ge 600 ]; then mode=hold; fi
+    connect
+    case $mode:$why in
+    hold:*"remote port forwarding failed"*) if take_back; then connect; fi ;;
+    esac
+    # A bastion that runs no commands for this key: hold the port without a session, as ssh -N does.
+    if [ "$mode" = hold ] && [ "$held" = 0 ] && [ "$lived" -lt 20 ]; then
+        case $ended:$(cat "$state/words") in
+        255:*"exec request failed"* | 255:*"channel 0: open failed"* | [0-9]:* | [0-9][0-9]:* | 1[01][0-9]:* | 12[0-7]:*)
+            echo "the bastion runs no command for this key: the port is held without a session" >&2
+            mode=plain
+            connect
+            ;;
+        esac
+    fi
+}
+
+# Tenths of a second before the next attempt: soon and uneven for what heals by itself, long for what a
+# person must mend (a wrong key tried every second gets a whole site locked out by PerSourcePenalties).
+delay() {
+    if [ "$lived" -ge 30 ]; then fails=0; fi
+    fails=$((fails + 1))
+    chance=$((0x0$(random 1)))
+    # Low enough that no network that comes up has to tell us so.
+    case $fails in 1) pause=2 ;; 2) pause=8 ;; 3) pause=16 ;; *) pause=30 ;; esac
+    pause=$((pause + pause * chance / 768))
+    # An attempt that took its time was a pause by itself.
+    if [ "$pause" -gt 2 ]; then pause=$((pause - 10 * lived)); fi
+    if [ "$pause" -lt 2 ]; then pause=2; fi
+    case $why in
+    *"Permission denied ("* | *"Host key verification failed"* | identity-clash*) pause=$((300 + chance / 3)) ;;
+    esac
+    pause=$((pause + chance / 64))
+    if [ "$woken" = 1 ]; then pause=0 fails=0; fi
+    woken=0
+}
+
+rest() {
+    note waiting "$why"
+    sleep "$((pause / 10)).$((pause % 10))" 2>/dev/null &
+    napper=$!
+    wait "$napper" || kill "$napper" 2>/dev/null
+    napper=
+}
+
+wake() {
+    if [ -n "$napper" ]; then fails=0; else woken=1; fi
+    [ -z "$napper" ] || kill "$napper" 2>/dev/null
+    if [ -z "$child" ]; then return; fi
+    if authenticated; then woken=0; else kill "$child" 2>/dev/null; fi
+}
+
+leave() {
+    trap '' TERM INT HUP USR1
+    # shellcheck disable=SC2086  # those of them that there are
+    insist $napper $guard $child &
+    wait
+    rm -f "$state/child"
+    exit 0
+}
+
+# insist PID...: ends them. Again and again, since a process that was forked a moment ago can lose a signal.
+insist() {
+    for signal in TERM TERM TERM TERM TERM TERM TERM TERM TERM TERM TERM TERM TERM TERM TERM TERM KILL; do
+        alive=
+        for process; do
+            if kill -s "$signal" "$process"; then alive=1; fi
+            # A stopped one would never hear of it.
+            kill -s CONT "$process"
+        done 2>/dev/null
+        [ -n "$alive" ] || return
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+}
+
+# An ssh that outlived the supervisor that started it (kill -9) would hold the port for ever.
+sweep() {
+    read -r orphan born parent parent_born 2>/dev/null <"$state/child" || return 0
+    if [ -n "$born" ] && [ "$(birth "$orphan")" = "$born" ] && [ "$(birth "$parent")" != "$parent_born" ]; then
+        kill "$orphan" 2>/dev/null
+    fi
+}
+
+attempts=0 fails=0 child='' napper='' guard='' mode=hold pause='' why='' lived=0 held=0 woken=0 mine='' keeper=$$
+patience=$(option ConnectTimeout)
+patience=$((${patience:-10} + 10))
+case ${SCITEX_SSH_ATTEMPT-} in
+'')
+    # The start: note which configuration this process has; then be, or start, what tries again.
+    digest >"$state/config"
+    sweep
+    name=$(random 6)
+    name=${name:-$$}
+    named
+    if [ "$(said engine)" = autossh ]; then
+        rm -f "$state/attempts"
+        # POLL caps autossh's back-off at 10 s, GATETIME=0 makes a failing first try one like any other.
+        AUTOSSH_PATH=$folder/run AUTOSSH_GATETIME=0 AUTOSSH_POLL=10 AUTOSSH_PORT=0 SCITEX_SSH_ATTEMPT=$name
+        export AUTOSSH_PATH AUTOSSH_GATETIME AUTOSSH_POLL AUTOSSH_PORT SCITEX_SSH_ATTEMPT
+        exec autossh -M 0 "$folder" "$state"
+    fi
+    trap leave TERM INT HUP
+    trap wake USR1
+    while :; do
+        attempt
+        delay
+        rest
+    done
+    ;;
+*)
+    # Under autossh: one attempt; 255 makes autossh try again, whatever ended this one.
+    name=$SCITEX_SSH_ATTEMPT
+    keeper=$PPID
+    trap leave TERM INT HUP
+    trap wake USR1
+    read -r attempts mode lived mine 2>/dev/null <"$state/attempts" || attempts=0 mode=hold lived=0 mine=
+    attempt
+    echo "$attempts $mode $lived $mine" >"$state/attempts"
+    delay
+    [ "$pause" -lt 300 ] || rest
+    note waiting "$why"
+    exit 255
+    ;;
+esac

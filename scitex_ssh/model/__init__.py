@@ -1,0 +1,21 @@
+"""What is wanted: frozen, validated values that touch nothing."""
+
+from scitex_ssh.model.destination import Address, Destination
+from scitex_ssh.model.forward import Forward
+from scitex_ssh.model.keepalive import PROFILES, Keepalive
+from scitex_ssh.model.port import Port
+from scitex_ssh.model.tunnel import ENGINES, KeyPath, LocalUser, Tunnel, TunnelName
+
+__all__ = [
+    "ENGINES",
+    "PROFILES",
+    "Address",
+    "Destination",
+    "Forward",
+    "KeyPath",
+    "Keepalive",
+    "LocalUser",
+    "Port",
+    "Tunnel",
+    "TunnelName",
+]

@@ -1,0 +1,1 @@
+"""The pyinfra back end: operations."""

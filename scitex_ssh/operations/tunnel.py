@@ -1,0 +1,167 @@
+"""Keep reverse SSH tunnels on hosts, or remove them.
+
+One operation does all tunnels of a host: one remote command looks, and one more acts when something
+is due. A tunnel that cannot be proven is undone, and its host fails with the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+
+from pyinfra import host, logger, state
+from pyinfra.api import OperationValueError, StringCommand, operation
+
+from scitex_ssh.errors import InputError
+from scitex_ssh.facts.tunnels import Drift, Program
+from scitex_ssh.model import Port, Tunnel
+from scitex_ssh.plan.program import bind
+from scitex_ssh.plan.report import Report
+
+Commands = Generator[StringCommand, None, None]
+
+
+@operation()
+def present(
+    port: int | None = None,
+    bastion: str | None = None,
+    key: str | None = None,
+    target: str | None = None,
+    user: str | None = None,
+    engine: str | None = None,
+    keepalive: str | None = None,
+    tunnels: Iterable[Mapping[str, object]] | None = None,
+    accept_new_host_key: bool = False,
+    host_key_fingerprint: str | None = None,
+    accept_listening: bool = False,
+) -> Commands:
+    """
+    Keep one reverse tunnel, or a list of them, each proven end to end.
+
+    + port: port on the bastion
+    + bastion: ``[user@]host[:port]`` of the bastion
+    + key: private key on the host, without a passphrase; ``~/`` is the tunnel user's home
+    + target: what the port leads to, ``localhost:22`` by default
+    + user: account that keeps the tunnel; by default the one that connects
+    + engine: ``ssh`` (the default) or ``autossh``
+    + keepalive: ``fast``, ``default``, ``patient`` or ``INTERVALxCOUNT``
+    + tunnels: instead of all these, a list of mappings with them
+    + accept_new_host_key: trust a bastion's host key where the host knows none
+    + host_key_fingerprint: trust it only if this is its fingerprint
+    + accept_listening: be content where a bastion does not let the key dial the port back
+
+    **Example:**
+
+    .. code:: python
+
+        tunnel.present(
+            name="Reach this host through the bastion",
+            port=2222,
+            bastion="tunnel@gw.example.com",
+            key="~/.ssh/id_ed25519",
+            _sudo=True,
+        )
+    """
+    one = {
+        "port": port,
+        "bastion": bastion,
+        "key": key,
+        "target": target,
+        "user": user,
+        "engine": engine,
+        "keepalive": keepalive,
+    }
+    given = {name: value for name, value in one.items() if value is not None}
+    wanted = read([given] if tunnels is None else tunnels, str(host.name))
+    flags = [
+        *(["--accept-new-host-key"] if accept_new_host_key else []),
+        *([] if host_key_fingerprint is None else [f"--host-key-fingerprint={host_key_fingerprint}"]),
+        *(["--accept-listening"] if accept_listening else []),
+    ]
+    yield from _converge(Program("setup", tuple(bind(each) for each in wanted), tuple(flags)))
+
+
+@operation()
+def absent(port: int | None = None, ports: Iterable[int] | None = None) -> Commands:
+    """
+    Remove one tunnel, or a list of them, without a trace.
+
+    + port: port of the tunnel on its bastion
+    + ports: instead of that, a list
+
+    **Example:**
+
+    .. code:: python
+
+        tunnel.absent(name="Remove the old tunnel", port=2222, _sudo=True)
+    """
+    try:
+        gone = [Port(each) for each in ([port] if ports is None else ports)]
+    except InputError as problem:
+        raise OperationValueError(str(problem)) from problem
+    yield from _converge(Program("remove", tuple({"port": str(each)} for each in gone)))
+
+
+def read(tunnels: Iterable[object], name: str) -> list[Tunnel]:
+    """The tunnels of one host's data; `OperationValueError` with every error in it."""
+    wanted, errors = read_all({name: tunnels})
+    if errors:
+        raise OperationValueError(summary(errors))
+    return wanted[name]
+
+
+def read_all(
+    tunnels: Mapping[str, Iterable[object]],
+) -> tuple[dict[str, list[Tunnel]], list[InputError]]:
+    """The tunnels of every host's data, and every error in all of it."""
+    wanted: dict[str, list[Tunnel]] = {}
+    errors: list[InputError] = []
+    for name, mappings in tunnels.items():
+        wanted[name] = []
+        taken: dict[str, int] = {}
+        for index, data in enumerate(mappings):
+            where = f"{name}: tunnels[{index}]"
+            each, wrong = Tunnel.from_mapping(data, where)
+            errors += wrong
+            if each is None:
+                continue
+            if each.name in taken:
+                first = f"tunnels[{taken[each.name]}]"
+                errors.append(InputError("port-twice", where=where, port=each.name, other=first))
+            taken.setdefault(each.name, index)
+            wanted[name].append(each)
+    return wanted, errors
+
+
+def summary(errors: Iterable[InputError]) -> str:
+    """All errors in one text, a block each."""
+    return "the tunnels are not as they must be:\n" + "\n".join(str(each) for each in errors)
+
+
+def _converge(program: Program) -> Commands:
+    drift = host.get_fact(Drift, program=program)
+    if not drift.errors and not drift.changed:
+        host.noop("every tunnel is as wanted, and proven" if program.word == "setup" else "gone")
+        return
+    if not state.is_executing:
+        _show(drift)
+    # Also where the look found an error: the program says it in full, and only this host fails.
+    yield program.command()
+
+
+def _show(drift: Report) -> None:
+    for event in drift.events:
+        logger.info(f"{host.print_prefix}{event.kind}: {event.title}")
+        if state.config.DIFF:
+            # The program prints a file's diff after its step; titles and lines share the path.
+            path = event.title.partition(" ")[2]
+            _show_diff(drift, path)
+
+
+def _show_diff(drift: Report, path: str) -> None:
+    lines = [each.line for each in drift.diff]
+    # A file's lines begin one before its name.
+    begins = [number - 1 for number, line in enumerate(lines) if line.startswith("+++ ")]
+    for begin, end in zip(begins, [*begins[1:], len(lines)]):
+        if lines[begin + 1].startswith(f"+++ {path} "):
+            for line in lines[begin:end]:
+                logger.info(f"{host.print_prefix}  {line}")

@@ -1,0 +1,133 @@
+"""One POSIX sh program of the steps of some tunnels: what every back end runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+
+from scitex_ssh.errors import CATALOGUE, Problem
+from scitex_ssh.model import Tunnel
+from scitex_ssh.plan.step import Plan, Step
+from scitex_ssh.render.template import Template
+
+# The values of one tunnel, by the name of their shell variable without its ``t_``.
+Binding = Mapping[str, str]
+
+MODULES = ("base", "steps", "tunnel", "bastion", "proof", "flow", "status", "doctor")
+BEGINS = "# scitex-ssh program begins"
+
+
+def program(
+    plans: Mapping[str, Plan],
+    fragments: Mapping[str, Template],
+    *,
+    entry: str,
+    tunnels: Iterable[Binding] = (),
+    extra: Iterable[str] = (),
+    version: str,
+) -> str:
+    """The text of a program whose last command is ``entry``.
+
+    Args:
+        plans: the steps by the word for them (``setup``, ``remove``).
+        fragments: short texts that the prelude puts into a tunnel's values.
+        entry: a shell command over the functions of the prelude, such as ``main setup "$@"``.
+        tunnels: the tunnels that the program is for; none where its flags describe one.
+        extra: modules besides the usual ones.
+        version: what ``--version`` says.
+    """
+    texts = {name: text for plan in plans.values() for name, text in plan.texts.items()}
+    parts = [
+        "#!/bin/sh",
+        BEGINS,
+        f"# Made by scitex-ssh {version}. Needs a POSIX sh and OpenSSH; --help tells what it takes.",
+        "set -u",
+        "LC_ALL=C",
+        "export LC_ALL",
+        f"version={version}",
+        *(module(name) for name in (*MODULES, *extra)),
+        *(_text(name, text) for name, text in {**texts, **fragments}.items()),
+        *(_plan(word, plan) for word, plan in plans.items()),
+        _explain(CATALOGUE.values()),
+        _tunnels(tunnels),
+        # The last line, by which the program also finds its own end in a file that holds more.
+        f"begin\n{{ {entry}; exit; }}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def module(name: str) -> str:
+    """One file of the prelude, as it is."""
+    return files("scitex_ssh.plan").joinpath(f"shell/{name}.sh").read_text(encoding="utf-8")
+
+
+def _text(name: str, text: Template) -> str:
+    return f"text_{name}() {{ printf %s {text.shell()}; }}"
+
+
+def _plan(word: str, plan: Plan) -> str:
+    lines = [f"{word}_steps={len(plan.steps)}"]
+    for number, step in enumerate(plan.steps, 1):
+        lines += _step(f"{word}_{number}", step)
+    return "\n".join(lines)
+
+
+def _step(name: str, step: Step) -> list[str]:
+    return [
+        f"title_{name}() {{ printf %s {step.title.shell()}; }}",
+        f"phase_{name}() {{ printf {step.phase}; }}",
+        f"test_{name}() {{ {step.test}; }}",
+        f"apply_{name}() {{ {step.apply}; }}",
+        f"show_{name}() {{ {step.show or ':'}; }}",
+    ]
+
+
+def _explain(problems: Iterable[Problem]) -> str:
+    """The shell function that sets an error's sentence, next move and exit status."""
+    cases = "\n".join(
+        f"    {problem.slug})\n"
+        f"        problem_status={int(problem.status)}\n"
+        f"        problem_sentence={_words(problem.sentence)}\n"
+        f"        problem_next={_words(problem.next_move)}\n"
+        "        ;;"
+        for problem in problems
+    )
+    return f"explain() {{\n    case $1 in\n{cases}\n    esac\n}}"
+
+
+def _words(text: str) -> str:
+    """A double-quoted shell word of a catalogue text; its facts are the variables ``f_name``."""
+    quoted = re.sub(r'([\\"$`])', r"\\\1", text)
+    return '"' + re.sub(r"\{(\w+)\}", r"${f_\1-?}", quoted) + '"'
+
+
+def _tunnels(tunnels: Iterable[Binding]) -> str:
+    numbers = []
+    lines = []
+    for number, tunnel in enumerate(tunnels, 1):
+        numbers.append(str(number))
+        values = " ".join(f"t_{name}={shlex.quote(text)}" for name, text in tunnel.items())
+        lines.append(f"bind_{number}() {{ {values}; }}")
+    return "\n".join([*lines, f"tunnels='{' '.join(numbers)}'"])
+
+
+def bind(tunnel: Tunnel) -> dict[str, str]:
+    """The values of a tunnel that are given, as shell variables without their ``t_``."""
+    keepalive = tunnel.keepalive
+    return {
+        "port": str(tunnel.forward.listen),
+        "bastion_host": tunnel.bastion.host,
+        "bastion_port": str(tunnel.bastion.port),
+        "bastion_user": tunnel.bastion.user or "",
+        "target_host": tunnel.forward.target.host,
+        "target_port": str(tunnel.forward.target.port),
+        "key": tunnel.key,
+        "user": tunnel.user or "",
+        "engine": tunnel.engine,
+        "keepalive": str(keepalive),
+        "alive_interval": str(keepalive.interval),
+        "alive_count": str(keepalive.count),
+        "connect_timeout": str(keepalive.connect_timeout),
+    }

@@ -1,0 +1,228 @@
+"""What a program says with ``--machine``, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Union
+
+from scitex_ssh.errors import SSHError, error
+
+LEVELS = ("verified", "listening", "running", "down")
+
+
+@dataclass(frozen=True)
+class Event:
+    """What became of one step.
+
+    ``kind`` is ``ok``, ``changed``, ``would-change``, ``failed`` or ``restored``.
+    """
+
+    tunnel: str
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Diff:
+    """One line of what a dry run would change."""
+
+    tunnel: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was seen of a tunnel that set-up was asked for; ``level`` is one of `LEVELS`."""
+
+    tunnel: str
+    level: str
+    bastion: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is so of one tunnel.
+
+    Attributes:
+        tunnel: its name, the port on the bastion.
+        level: one of `LEVELS`.
+        facts: ``cause`` (a slug or ""), ``detail`` (words), ``bastion``, ``target``, ``keeper``,
+            ``user``, ``since`` (Unix time of the last change, seconds, or ""), ``restarts`` (a
+            number), ``engine``, ``key``, ``take_back`` (``hold``, ``plain`` or ""), ``adopted``
+            (``yes`` or "").
+    """
+
+    tunnel: str
+    level: str
+    facts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of doctor.
+
+    Attributes:
+        name: its stable name (``key``, ``host-key``, ``proof``...).
+        title: what is checked, in words.
+        verdict: ``ok``, ``failed``, ``warning`` or ``not-reached``.
+        evidence: what was seen.
+        slug: the error that was found, or "".
+        sentence: its words, with the facts of this case.
+        next_move: what to do about it.
+    """
+
+    name: str
+    title: str
+    verdict: str
+    evidence: str
+    slug: str
+    sentence: str
+    next_move: str
+
+
+Line = Union[Event, Diff, Proof, Observation, Check, SSHError]
+
+
+@dataclass
+class Report:
+    """Everything that one run said, and its exit status."""
+
+    lines: list[Line] = field(default_factory=list)
+    status: int = 0
+
+    @property
+    def events(self) -> list[Event]:
+        """The events, in order."""
+        return [line for line in self.lines if isinstance(line, Event)]
+
+    @property
+    def diff(self) -> list[Diff]:
+        """The lines of the diff, in order."""
+        return [line for line in self.lines if isinstance(line, Diff)]
+
+    @property
+    def errors(self) -> list[SSHError]:
+        """The errors, in order."""
+        return [line for line in self.lines if isinstance(line, SSHError)]
+
+    @property
+    def proofs(self) -> list[Proof]:
+        """What set-up proved."""
+        return [line for line in self.lines if isinstance(line, Proof)]
+
+    @property
+    def observations(self) -> list[Observation]:
+        """What status saw."""
+        return [line for line in self.lines if isinstance(line, Observation)]
+
+    @property
+    def changed(self) -> bool:
+        """True when something was changed (or would be, in a dry run)."""
+        return any(event.kind in ("changed", "would-change") for event in self.events)
+
+    @property
+    def checks(self) -> list[Check]:
+        """What doctor checked."""
+        return [line for line in self.lines if isinstance(line, Check)]
+
+    def as_dict(self) -> dict[str, object]:
+        """All of it as JSON types."""
+        return {
+            "status": self.status,
+            "changed": self.changed,
+            "events": [_event(event) for event in self.events],
+            "diff": [_diff(line) for line in self.diff],
+            "proofs": [_proof(proof) for proof in self.proofs],
+            "tunnels": [_observation(seen) for seen in self.observations],
+            "checks": [_check(check) for check in self.checks],
+            "errors": [_error(problem) for problem in self.errors],
+            "stdout": "\n".join(f"{event.kind} {event.title}" for event in self.events),
+            "stderr": "\n".join(str(problem) for problem in self.errors),
+        }
+
+
+def read_line(text: str) -> Line | None:
+    """The value of one line; None for a line that is not ours (a tool's stray word)."""
+    kind, *fields = text.rstrip("\n").split("\t")
+    if kind == "event" and len(fields) == 3:
+        return Event(*fields)
+    if kind == "diff" and len(fields) >= 2:
+        return Diff(fields[0], "\t".join(fields[1:]))
+    if kind == "result" and len(fields) == 4:
+        return Proof(*fields)
+    if kind == "error" and len(fields) >= 2:
+        return error(fields[1], **{"tunnel": fields[0], **_facts(fields[2:])})
+    if kind == "tunnel" and len(fields) >= 2:
+        facts = _facts(fields[1:])
+        return Observation(fields[0], facts.pop("level", "down"), facts)
+    if kind == "check" and len(fields) >= 2:
+        facts = _facts(fields[1:])
+        names = ("name", "title", "verdict", "evidence", "slug", "sentence", "next")
+        return Check(*(facts.get(name, "") for name in names))
+    return None
+
+
+def _facts(fields: Iterable[str]) -> dict[str, str]:
+    return {name: text for name, _, text in (item.partition("=") for item in fields)}
+
+
+def _event(event: Event) -> dict[str, object]:
+    return {"tunnel": event.tunnel, "event": event.kind, "step": event.title}
+
+
+def _diff(line: Diff) -> dict[str, object]:
+    return {"tunnel": line.tunnel, "line": line.line}
+
+
+def _proof(proof: Proof) -> dict[str, object]:
+    return {
+        "tunnel": proof.tunnel,
+        "level": proof.level,
+        "bastion": proof.bastion,
+        "target": proof.target,
+    }
+
+
+def _observation(seen: Observation) -> dict[str, object]:
+    facts = dict(seen.facts)
+    return {
+        "tunnel": seen.tunnel,
+        "port": int(seen.tunnel),
+        "level": seen.level,
+        "cause": facts.get("cause") or None,
+        "detail": facts.get("detail", ""),
+        "bastion": facts.get("bastion", ""),
+        "target": facts.get("target", ""),
+        "keeper": facts.get("keeper", ""),
+        "engine": facts.get("engine", ""),
+        "key": facts.get("key", ""),
+        "user": facts.get("user", ""),
+        "since": int(facts["since"]) if facts.get("since") else None,
+        "restarts": int(facts.get("restarts") or 0),
+        "take_back": facts.get("take_back") or None,
+        "adopted": facts.get("adopted") == "yes",
+    }
+
+
+def _error(problem: SSHError) -> dict[str, object]:
+    return {
+        "slug": problem.slug,
+        "sentence": problem.sentence,
+        "next": problem.next_move,
+        "facts": problem.facts,
+        "status": int(problem.status),
+    }
+
+
+def _check(check: Check) -> dict[str, object]:
+    return {
+        "name": check.name,
+        "title": check.title,
+        "verdict": check.verdict,
+        "evidence": check.evidence,
+        "slug": check.slug or None,
+        "sentence": check.sentence or None,
+        "next": check.next_move or None,
+    }

@@ -1,0 +1,195 @@
+# Words, events and errors. Words for people go to stderr; with --machine, one line a fact goes to stdout:
+# its fields parted by tabs, the first naming its kind.
+
+have() { command -v "$1" >/dev/null 2>&1; }
+say() { printf '%s\n' "$*" >&2; }
+one_line() { printf '%s' "$*" | tr '\t\n\r' '   '; }
+
+tell() {
+    printf '%s' "$1"
+    shift
+    for field in "$@"; do printf '\t%s' "$(one_line "$field")"; done
+    printf '\n'
+}
+
+quoted() {
+    case $1 in
+    *[![:print:]]*) printf "'%s'" "$(printf '%s' "$1" | tr -c '[:print:]' '?')" ;;
+    *) printf "'%s'" "$1" ;;
+    esac
+}
+
+# event ok|changed|would-change|failed|restored TITLE
+event() {
+    if [ "$machine" = 1 ]; then tell event "${t_name-}" "$1" "$2"; else printf '%-13s %s\n' "$1" "$2"; fi
+}
+
+# problem SLUG [FACT=TEXT]...: an error of the catalogue; the first one sets the exit status.
+problem() {
+    problem_slug=$1
+    shift
+    for fact in "$@"; do eval "f_${fact%%=*}=\${fact#*=}"; done
+    explain "$problem_slug"
+    if [ "${capturing-}" = 1 ]; then
+        found=$problem_slug
+        return 1
+    fi
+    [ "$exit_status" != 0 ] || exit_status=$problem_status
+    if [ "$machine" = 1 ]; then
+        tell error "${t_name-}" "$problem_slug" "$@"
+    else
+        # Which tunnel is only a question where there are several.
+        case ${tunnels-} in *' '*) whose=${t_name:+tunnel $t_name: } ;; *) whose= ;; esac
+        say "scitex-ssh: $whose$problem_sentence"
+        say "  Next: $problem_next"
+        say "  [$problem_slug]"
+    fi
+    return 1
+}
+
+# A folder for this run, on the first of the usual places that can be written to.
+make_work() {
+    for place in /tmp "${TMPDIR:-/var/tmp}" /dev/shm /run; do
+        case $place in *[!A-Za-z0-9._/-]*) continue ;; esac
+        if work=$(mktemp -d "$place/scitex-ssh.XXXXXX" 2>/dev/null); then
+            # Not secret, and the tunnel's user must reach its part of it.
+            chmod 755 "$work"
+            return 0
+        fi
+    done
+    work=
+    problem disk-full path=/tmp
+}
+
+tidy() {
+    trap '' INT TERM HUP
+    [ -z "${work-}" ] || close_masters
+    [ -z "${work-}" ] || rm -rf "$work"
+}
+
+# as_user COMMAND...: as the tunnel's user, whoever we are.
+as_user() {
+    if [ "$me" = "$t_user" ]; then
+        "$@"
+    elif have runuser; then
+        runuser -u "$t_user" -- "$@"
+    else
+        # shellcheck disable=SC2016  # expanded by the inner shell
+        su -s /bin/sh "$t_user" -c 'exec "$0" "$@"' -- "$@"
+    fi
+}
+
+# This program's own text, which may stand in a file that holds more, as work/program.
+copy_program() {
+    sed -n '/^# scitex-ssh program begins$/,/^{ .*; exit; }$/p' "$0" >"$work/program" 2>/dev/null && [ -s "$work/program" ]
+}
+
+# Two runs at once would undo each other's work.
+only_one() {
+    have flock || return 0
+    for lock in /run/lock /run; do [ ! -d "$lock" ] || break; done
+    exec 9>"$lock/scitex-ssh.lock" && flock -w 60 9 || problem busy lock="$lock/scitex-ssh.lock"
+}
+
+# The same program again in a service of its own, where a tunnel that stands is about to be changed: whoever
+# logged in through that tunnel loses the terminal with it, and the change must be proven or undone all the same.
+detach() {
+    [ -z "${SCITEX_SSH_DETACHED-}" ] && have systemd-run && copy_program || return 0
+    exec 9>&-
+    exit_status=0
+    detached=scitex-ssh-$$.service
+    systemd-run -q --wait --pipe --collect --unit="$detached" --working-directory="$PWD" -E SCITEX_SSH_DETACHED=1 \
+        -E "SCITEX_SSH_STOP=${SCITEX_SSH_STOP:=$work/stop}" -E "SUDO_USER=${SUDO_USER-}" -E "PATH=$PATH" \
+        sh "$work/program" "$@" || exit_status=$?
+    finish
+}
+
+# The same program again, as root. Does not return when it could be done.
+become_root() {
+    path=/etc/scitex-ssh
+    if ! have sudo; then
+        problem sudo-missing path="$path" user="$me"
+        return
+    fi
+    if ! copy_program; then
+        problem script-unreadable
+        return
+    fi
+    ask=-n
+    if (: </dev/tty) 2>/dev/null; then ask=; fi
+    rooted=0
+    set -- sh "$work/program" "$@"
+    set -- env "SCITEX_SSH_ROOTED=$work/rooted" "SCITEX_SSH_STOP=${SCITEX_SSH_STOP:=$work/stop}" "$@"
+    rooting=1
+    if [ -n "$ask" ]; then
+        # In the background, so that a signal to us, which may not be passed on to root's process, is heard.
+        sudo -n "$@" &
+        rooting=$!
+        wait "$rooting" || rooted=$?
+    else
+        sudo -p "scitex-ssh needs root to write $path. Password of %p: " "$@" || rooted=$?
+    fi
+    rooting=
+    if [ -e "$work/rooted" ]; then
+        exit_status=$rooted
+        finish
+    fi
+    problem sudo-denied path="$path" user="$me"
+}
+
+finish() {
+    if [ -n "${SCITEX_SSH_ROOTED-}" ]; then echo "$exit_status" >"$SCITEX_SSH_ROOTED"; fi
+    tidy
+    trap - EXIT
+    exit "$exit_status"
+}
+
+# Whoever started us wants an end, and has no other way to say so.
+stopped() { [ -n "${SCITEX_SSH_STOP-}" ] && [ -e "$SCITEX_SSH_STOP" ]; }
+
+# A signal came. Root's process, if it is at work, puts back what was there, and it says so.
+interrupted() {
+    trap '' INT TERM HUP
+    if [ -n "${rooting-}" ]; then
+        : >"$SCITEX_SSH_STOP"
+        [ "$rooting" = 1 ] || wait "$rooting"
+        if [ -s "$work/rooted" ]; then
+            exit_status=$(cat "$work/rooted")
+            finish
+        fi
+    fi
+    if [ -n "${detached-}" ]; then
+        : >"$SCITEX_SSH_STOP"
+        while systemctl -q is-active "$detached"; do sleep 1; done
+    fi
+    [ -z "${applying-}" ] || restore_all
+    t_name=
+    problem interrupted
+    finish
+}
+
+# The terminal is gone. What was started as root or detached goes on: it may be the very change that took the
+# terminal away, and it proves or undoes itself.
+hung_up() {
+    [ -n "${rooting-}${detached-}" ] || interrupted
+    exit 129
+}
+
+begin() {
+    # ssh starts its ProxyCommand with $SHELL, which may be a csh; root's PATH may lack sbin after su.
+    SHELL=/bin/sh
+    PATH=$PATH:/usr/sbin:/sbin
+    export SHELL PATH
+    unset CDPATH
+    umask 022
+    exit_status=0
+    machine=0
+    work=
+    me=$(id -un)
+    trap tidy EXIT
+    trap interrupted INT TERM
+    trap hung_up HUP
+    # Nobody may be listening any more to one that was detached; it goes on.
+    if [ -n "${SCITEX_SSH_DETACHED-}" ]; then trap '' PIPE; fi
+    if [ -n "${SCITEX_SSH_ROOTED-}" ]; then : >"$SCITEX_SSH_ROOTED"; fi
+}

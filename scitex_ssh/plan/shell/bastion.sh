@@ -1,0 +1,157 @@
+# The way to the bastion, tried before anything is touched: one connection, over which the rest is asked.
+
+# stage: this tunnel's ssh_config in the folder of this run, for the time before it is installed.
+stage() {
+    t_stage=$work/$t_name
+    mkdir -p "$t_stage" && text_ssh_config | sed "s|$t_folder|$t_stage|g" >"$t_stage/ssh_config"
+    if [ -n "$t_known_hosts" ]; then text_known_hosts; fi >"$t_stage/known_hosts"
+    ln -sfn "$t_key" "$t_stage/key"
+    [ "$me" = "$t_user" ] || chown -R "$t_user" "$t_stage"
+}
+
+# over OPTION...: ssh over the connection that open_master opened
+over() { as_user ssh -n -F "$t_stage/ssh_config" -o "ControlPath=$t_stage/master" "$@"; }
+
+open_master() {
+    check=yes
+    if [ "$accept_new" = 1 ] && [ -z "$t_known_hosts" ]; then check=accept-new; fi
+    # The kind of key that the bastion shows to whom knows none: the one that people compare.
+    if [ -z "$t_known_hosts" ] && ssh -Q key | grep -qx ssh-ed25519; then
+        set -- -o HostKeyAlgorithms=ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256
+    fi
+    as_user ssh -v -n -F "$t_stage/ssh_config" -o ControlMaster=yes -o "ControlPath=$t_stage/master" \
+        -o "StrictHostKeyChecking=$check" "$@" -N -f bastion >/dev/null 2>"$t_stage/errors"
+}
+
+close_masters() {
+    for master in "$work"/*/master; do
+        [ -S "$master" ] || continue
+        ssh -F none -o "ControlPath=$master" -O exit bastion 2>/dev/null
+    done
+}
+
+# The bastion's key, of whatever kind, that has the fingerprint given. It still has to prove that it has it.
+key_of_fingerprint() {
+    ssh-keyscan -T 5 -p "$t_bastion_port" "$t_bastion_host" 2>/dev/null </dev/null | plain_lines "$t_known_name" |
+        while IFS= read -r line; do
+            [ "$(printf '%s\n' "$line" | ssh-keygen -l -f - 2>/dev/null | cut -d' ' -f2)" != "$fingerprint" ] || printf '%s\n' "$line"
+        done
+}
+
+# check_bastion: lets us in, with the host key that we know. Leaves the connection open.
+check_bastion() {
+    stage
+    if open_master; then
+        [ -z "$t_known_hosts" ] || return 0
+        t_known_hosts=$(plain_lines "$t_known_name" <"$t_stage/known_hosts")
+        print=$(ssh-keygen -l -f "$t_stage/known_hosts" | cut -d' ' -f2)
+        [ -n "$fingerprint" ] && [ "$fingerprint" != "$print" ] || return 0
+        # It may be that of a key of another kind.
+        t_known_hosts=$(key_of_fingerprint)
+        if [ -n "$t_known_hosts" ]; then
+            close_masters
+            # The old one takes its socket away as it leaves, and must not take the new one's.
+            for _ in 1 2 3 4 5; do [ ! -S "$t_stage/master" ] || sleep 0.2 2>/dev/null || sleep 1; done
+            stage
+            if open_master; then return 0; fi
+        fi
+        problem host-key-differs host="$t_bastion_host" fingerprint="$print" expected="$fingerprint"
+        return
+    fi
+    ssh_cause "$t_stage/errors"
+}
+
+last_words() { tr -d '\r' <"$1" | grep -v -e '^debug' -e '^OpenSSH_' -e '^[[:space:]]*$' | tail -n 1; }
+
+# ssh_cause FILE: the problem that ssh's words in FILE tell.
+ssh_cause() {
+    talk=$1
+    words=$(tr -d '\r' <"$talk")
+    # sed's word for the last key offered by the server: "debug1: Server host key: TYPE FINGERPRINT"
+    print=$(sed -n 's/^debug1: Server host key: //p' "$1" | tr -d '\r' | tail -n 1)
+    set -- host="$t_bastion_host" port="$t_bastion_port" login="$t_login" key="$t_key"
+    case $words in
+    *"REMOTE HOST IDENTIFICATION HAS CHANGED"*) problem host-key-changed "$@" known_name="$t_known_name" port="$t_port" ;;
+    *"host key is known for"*) problem host-key-unknown "$@" fingerprint="$print" ;;
+    *"Host key verification failed"*) problem host-key-changed "$@" known_name="$t_known_name" port="$t_port" ;;
+    *"account has expired"* | *"assword has expired"* | *"assword change required"*) problem account-expired "$@" ;;
+    *"Permission denied ("* | *"Too many authentication failures"*) problem key-not-accepted "$@" ;;
+    *"Could not resolve hostname"*) problem bastion-unresolved "$@" ;;
+    "identity-clash"*) problem identity-clash port="$t_port" ;;
+    *"remote port forwarding failed"*) problem port-refused "$@" port="$t_port" ;;
+    *"port "*": Connection refused"*) problem bastion-refused "$@" ;;
+    # Said by sshd itself to whom it turns away.
+    *"Exceeded MaxStartups"* | *"Not allowed at this time"*) problem bastion-closed "$@" ;;
+    *"banner line 0: "* | *"imed out during banner exchange"* | *"banner line contains invalid"* | *"invalid format"* | *"Bad packet length"*)
+        problem bastion-not-ssh "$@"
+        ;;
+    *"onnection timed out"* | *"peration timed out"*) problem bastion-timeout "$@" ;;
+    *"No route to host"* | *"etwork is unreachable"* | *"annot assign requested address"*)
+        problem bastion-unroutable "$@" why="$(printf '%s\n' "$words" | sed -n 's/^ssh: .*: //p' | tail -n 1)"
+        ;;
+    *"onnection closed by"* | *"onnection reset by"*) problem bastion-closed "$@" ;;
+    *) problem ssh-failed "$@" why="$(last_words "$talk")" config="$t_folder/ssh_config" ;;
+    esac
+}
+
+# check_port: free on the bastion, or ours, and we may listen on it.
+check_port() {
+    dial over localhost
+    case $dialled in
+    mine)
+        tunnel_is_ours && return
+        release_port && return
+        problem port-taken port="$t_port" evidence="another ssh of this machine forwards it already"
+        ;;
+    other) problem port-taken port="$t_port" evidence="an SSH server with another host key answers there" ;;
+    strange) problem port-taken port="$t_port" evidence="what answers there does not speak SSH" ;;
+    closed)
+        tunnel_is_ours && return
+        release_port && return
+        problem port-taken port="$t_port" evidence="what answers there closes the connection"
+        ;;
+    silent)
+        # Trying to listen would tell nothing: who holds one of the two addresses of "localhost" leaves the other.
+        tunnel_is_ours && return
+        release_port && return
+        case $answer in
+        *"scitex-ssh nothing held"*)
+            problem port-taken port="$t_port" evidence="what listens there does not answer, and is no session of this tunnel"
+            ;;
+        *) problem port-stale port="$t_port" ;;
+        esac
+        ;;
+    none)
+        tunnel_is_ours && return
+        try_port && return
+        problem forwarding-refused port="$t_port" login="$t_login"
+        ;;
+    *)
+        tunnel_is_ours && return
+        release_port || try_port && return
+        case $answer in
+        *"scitex-ssh nothing held"*)
+            problem port-taken port="$t_port" evidence="something listens there that this key may not dial"
+            ;;
+        *"scitex-ssh nothing"*) problem forwarding-refused port="$t_port" login="$t_login" ;;
+        *) problem port-refused port="$t_port" login="$t_login" ;;
+        esac
+        ;;
+    esac
+}
+
+tunnel_is_ours() { [ -n "$t_unit" ] && unit_is_active "$t_unit"; }
+
+# Listens on the port for a moment, over the open connection.
+try_port() {
+    over -O forward -R "localhost:$t_port:$t_target" bastion >/dev/null 2>&1 || return 1
+    over -O cancel -R "localhost:$t_port:$t_target" bastion >/dev/null 2>&1
+    return 0
+}
+
+# Ends the last session of this very key and port that is still there. What the bastion said is in $answer.
+release_port() {
+    answer=$(over release 2>/dev/null)
+    # A pattern: the account's own shell start-up may print things of its own.
+    case $answer in *"scitex-ssh released held"*) return 1 ;; *"scitex-ssh released"*) ;; *) return 1 ;; esac
+}

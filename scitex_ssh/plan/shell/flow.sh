@@ -1,0 +1,277 @@
+# The order of things: look, then check the way, then apply, then prove; and back, if it cannot be proven.
+
+# untrue PLAN: the numbers of the steps of this tunnel that are not true, or will not be after those before.
+untrue() {
+    eval "count=\$${1}_steps"
+    number=1
+    list=
+    files=
+    while [ "$number" -le "$count" ]; do
+        phase=$("phase_${1}_$number")
+        # A service runs with the old files until it is restarted, and what is not there cannot be proven.
+        case $phase:$files:$list in
+        restart:?*:* | proof:*:?*) list="$list $number" ;;
+        *)
+            if ! "test_${1}_$number" >/dev/null 2>&1; then
+                list="$list $number"
+                [ "$phase" != files ] || files=due
+            fi
+            ;;
+        esac
+        number=$((number + 1))
+    done
+    echo "$list"
+}
+
+# look PLAN: the due steps of every tunnel, in due_N.
+look() {
+    any=
+    for n in $tunnels; do
+        forget
+        "bind_$n"
+        "$2" || { eval "due_$n=bad"; continue; }
+        keep "$n"
+        # The subshell must not carry the steps' variables back.
+        due=$(untrue "$1")
+        eval "due_$n=\$due"
+        [ -z "$due" ] || any=1
+    done
+}
+
+forget() {
+    t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access=''
+    t_target_host=localhost t_target_port=22 t_engine=ssh t_keepalive=default
+    t_alive_interval=5 t_alive_count=2 t_connect_timeout=10
+}
+
+kept="name folder unit unit_file state port bastion bastion_host bastion_port bastion_user login known_name known_hosts"
+kept="$kept target target_host target_port key key_json key_id key_access user engine keepalive stage"
+kept="$kept alive_interval alive_count connect_timeout"
+# keep N, recall N: the values of tunnel N, put by and taken up again.
+keep() { for value in $kept; do eval "k_${1}_$value=\${t_$value-}"; done; }
+recall() { for value in $kept; do eval "t_$value=\$k_${1}_$value"; done; }
+
+each_due() { eval "echo \"\$due_$1\""; }
+
+show_plan() {
+    for n in $tunnels; do
+        due=$(each_due "$n")
+        [ "$due" != bad ] || continue
+        recall "$n"
+        [ "$1" = remove ] || [ -n "$t_known_hosts" ] || t_known_hosts="# the host key of $t_known_name, pinned when you confirm it"
+        for number in $due; do
+            event would-change "$("title_${1}_$number")"
+            "show_${1}_$number"
+        done
+        [ -n "$due" ] || event ok "nothing to do"
+    done
+}
+
+report_idle() {
+    for n in $tunnels; do
+        [ "$(each_due "$n")" != bad ] || continue
+        recall "$n"
+        event ok "nothing to do"
+        [ "$1" = remove ] || result "$(cat "$work/$t_name.level")"
+    done
+}
+
+# result LEVEL
+result() {
+    if [ "$machine" = 1 ]; then
+        tell result "$t_name" "$1" "$t_bastion" "$t_target"
+    elif [ "$1" = verified ]; then
+        say "Verified: port $t_port of $t_bastion leads to $t_target on this machine."
+    else
+        say "Listening, not proven: $t_bastion took port $t_port but does not let this key dial it back."
+    fi
+}
+
+setup_all() {
+    if [ "$me" = root ] && [ "$dry_run" = 0 ] && ! only_one; then finish; fi
+    look setup derive
+    if [ "$dry_run" = 1 ]; then
+        show_plan setup
+        finish
+    fi
+    if [ "$exit_status" != 0 ] && [ -z "$any" ]; then finish; fi
+    if [ -z "$any" ]; then
+        report_idle setup
+        finish
+    fi
+    if [ "$me" != root ] && ! become_root "$@"; then finish; fi
+    if stands_already; then detach "$@"; fi
+    ready=
+    for n in $tunnels; do
+        due=$(each_due "$n")
+        recall "$n"
+        if [ "$due" = bad ]; then continue; fi
+        if [ -z "$due" ]; then
+            event ok "nothing to do"
+            result "$(cat "$work/$t_name.level")"
+            continue
+        fi
+        if check_target && check_bastion && check_port; then
+            keep "$n"
+            eval "due_$n=\$(untrue setup)"
+            ready="$ready $n"
+        fi
+    done
+    applying=$ready
+    for n in $ready; do recall "$n" && snapshot; done
+    for phase in files reload service restart; do apply_phase setup "$phase"; done
+    for n in $applying; do
+        recall "$n"
+        if wait_verified; then
+            event ok "$("title_setup_$setup_steps")"
+            result "$(level_of "$dialled")"
+            commit "$n"
+        else
+            undo "$n"
+        fi
+    done
+    finish
+}
+
+# stands_already: one of the tunnels that are due to change is up.
+stands_already() {
+    for n in $tunnels; do
+        case $(each_due "$n") in '' | bad) continue ;; esac
+        recall "$n"
+        if unit_is_active "$t_unit"; then return 0; fi
+    done
+    return 1
+}
+
+# apply_phase PLAN PHASE: its steps that are not true, over all tunnels that are still in.
+apply_phase() {
+    eval "count=\$${1}_steps"
+    for n in $applying; do
+        recall "$n"
+        number=0
+        while [ "$number" -lt "$count" ]; do
+            number=$((number + 1))
+            [ "$("phase_${1}_$number")" = "$2" ] || continue
+            if stopped; then interrupted; fi
+            "test_${1}_$number" >/dev/null 2>&1 && continue
+            title=$("title_${1}_$number")
+            if "apply_${1}_$number" >"$work/words" 2>&1; then
+                event changed "$title"
+            else
+                event failed "$title"
+                words=$(grep . "$work/words" | tail -n 1)
+                if disk_is_full; then
+                    problem disk-full path="$t_folder"
+                else
+                    problem step-failed title="$title" why="${words:-it said nothing}"
+                fi
+                undo "$n"
+                break
+            fi
+        done
+    done
+}
+
+# Tried, since a shell's own printf only speaks of an "I/O error".
+disk_is_full() {
+    [ -d "$t_folder" ] || return 1
+    (cat /bin/sh >"$t_folder/room") 2>&1 | grep -q "No space left"
+}
+
+# What is there before, in the folder of this run.
+snapshot() {
+    old=$work/old-$t_name
+    mkdir -p "$old"
+    [ ! -d "$t_folder" ] || cp -a "$t_folder" "$old/folder"
+    if [ -e "$t_unit_file" ] || [ -L "$t_unit_file" ]; then cp -a "$t_unit_file" "$old/unit"; fi
+    if unit_is_enabled "$t_unit"; then : >"$old/enabled"; fi
+    if unit_is_active "$t_unit"; then : >"$old/active"; fi
+}
+
+commit() { drop_from_applying "$1"; }
+undo() {
+    drop_from_applying "$1"
+    restore
+}
+drop_from_applying() {
+    rest=
+    for other in $applying; do [ "$other" = "$1" ] || rest="$rest $other"; done
+    applying=$rest
+}
+
+# The state that snapshot found, again.
+restore() {
+    old=$work/old-$t_name
+    changed=
+    same_as_before || changed=1
+    [ -n "$changed" ] || return 0
+    [ -e "$old/active" ] || systemctl -q stop "$t_unit" 2>/dev/null
+    [ -e "$old/enabled" ] || systemctl -q disable "$t_unit" 2>/dev/null
+    rm -rf "$t_folder" "$t_unit_file"
+    [ ! -d "$old/folder" ] || cp -a "$old/folder" "$t_folder"
+    if [ -e "$old/unit" ] || [ -L "$old/unit" ]; then cp -a "$old/unit" "$t_unit_file"; fi
+    rmdir /etc/scitex-ssh/tunnels /etc/scitex-ssh /run/scitex-ssh 2>/dev/null
+    systemctl daemon-reload
+    systemctl -q reset-failed "$t_unit" 2>/dev/null
+    [ ! -e "$old/enabled" ] || systemctl -q enable "$t_unit"
+    [ ! -e "$old/active" ] || systemctl restart "$t_unit" 2>/dev/null
+    event restored "what was there before"
+}
+same_as_before() {
+    if [ -d "$old/folder" ]; then diff -r "$old/folder" "$t_folder" >/dev/null 2>&1; else nothing_at "$t_folder"; fi &&
+        if [ -e "$old/unit" ]; then cmp -s "$old/unit" "$t_unit_file"; else nothing_at "$t_unit_file"; fi
+}
+restore_all() { for n in $applying; do recall "$n" && restore; done; }
+
+located() { locate "$t_port"; }
+
+remove_all() {
+    if [ "$me" = root ] && [ "$dry_run" = 0 ] && ! only_one; then finish; fi
+    look remove located
+    if [ "$must_exist" = 1 ]; then
+        for n in $tunnels; do
+            recall "$n"
+            ! nothing_at "$t_folder" || ! nothing_at "$t_unit_file" || ! unit_is_gone "$t_unit" ||
+                problem no-such-tunnel name="$t_name"
+        done
+        if [ "$exit_status" != 0 ]; then finish; fi
+    fi
+    if [ "$dry_run" = 1 ]; then
+        show_plan remove
+        finish
+    fi
+    if [ -z "$any" ]; then
+        report_idle remove
+        finish
+    fi
+    if [ "$me" != root ] && ! become_root "$@"; then finish; fi
+    applying=
+    for n in $tunnels; do
+        recall "$n"
+        snapshot
+        applying="$applying $n"
+    done
+    for phase in files reload; do remove_phase "$phase"; done
+    applying=
+    finish
+}
+
+# Like apply_phase, but nothing comes back: what is half removed is removed further by the next run.
+remove_phase() {
+    for n in $tunnels; do
+        recall "$n"
+        number=1
+        while [ "$number" -le "$remove_steps" ]; do
+            if [ "$("phase_remove_$number")" = "$1" ] && ! "test_remove_$number" >/dev/null 2>&1; then
+                title=$("title_remove_$number")
+                if "apply_remove_$number" >"$work/words" 2>&1; then
+                    event changed "$title"
+                else
+                    event failed "$title"
+                    problem step-failed title="$title" why="$(grep . "$work/words" | tail -n 1)"
+                fi
+            fi
+            number=$((number + 1))
+        done
+    done
+}

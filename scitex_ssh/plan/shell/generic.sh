@@ -1,0 +1,328 @@
+# The flags of a program that is told its tunnel: the rules of the Python model, once more in shell.
+# tests/differential holds the two to the same answers.
+
+printable() { case $1 in *[[:cntrl:]]*) return 1 ;; esac; }
+
+# take_port TEXT WHAT: into $taken
+take_port() {
+    case $1 in
+    '' | 0* | *[!0-9]* | ??????*) bad_port "$@" || return ;;
+    esac
+    [ "$1" -le 65535 ] || bad_port "$@" || return
+    taken=$1
+}
+bad_port() { problem bad-port value="$(quoted "$1")" what="$2"; }
+
+# take_address SLUG TEXT DEFAULT: host and port into $taken_host and $taken_port
+take_address() {
+    slug=$1 whole=$2 port=$3 named=$3
+    case $whole in
+    \[*)
+        rest=${whole#\[}
+        host=${rest%%\]*}
+        case $host in *\[*) host='' ;; esac
+        case $host in *:*) ;; *) bad_brackets || return ;; esac
+        case ${rest#"$host"} in
+        \]) ;;
+        \]:*) port=${rest#*\]:} named=1 ;;
+        *) bad_brackets || return ;;
+        esac
+        ;;
+    *:*:*) refuse_address "an IPv6 address goes into [brackets]" || return ;;
+    *:*) host=${whole%:*} port=${whole#*:} named=1 ;;
+    *) host=$whole ;;
+    esac
+    host_reason
+    [ -z "$reason" ] || refuse_address "$reason" || return
+    [ -n "$named" ] || refuse_address "it names no port" || return
+    take_port "$port" "$(quoted "$whole")" || return
+    taken_host=$host taken_port=$port
+}
+refuse_address() { problem "$slug" value="$(quoted "$whole")" why="$1"; }
+bad_brackets() { refuse_address "brackets hold an IPv6 address"; }
+
+# host_reason: why $host is none, into $reason; or $host as ssh looks for it in a known_hosts file.
+host_reason() {
+    reason=
+    case $host in
+    '') reason="it names no host" && return ;;
+    *[[:cntrl:]]*) reason="it holds a control character" && return ;;
+    -*) reason="a host cannot begin with '-'" && return ;;
+    esac
+    host=$(printf '%s' "$host" | tr '[:upper:]' '[:lower:]')
+    case $host in
+    *:*) is_ipv6 "$host" && canonical_ipv6 || reason=${reason:-"$(quoted "$host") is not an IPv6 address"} ;;
+    *[!0-9.]*)
+        label='[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?'
+        printf '%s' "$host" | grep -Eq "^$label(\.$label)*\.?\$" &&
+            [ ${#host} -le 253 ] || reason="$(quoted "$host") is not a host name"
+        ;;
+    *)
+        octet='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+        printf '%s' "$host" | grep -Eq "^$octet(\.$octet){3}\$" || reason="$(quoted "$host") is not an IPv4 address"
+        ;;
+    esac
+}
+
+# is_ipv6 TEXT: hexadecimal groups, eight of them or fewer with one "::"; all eight into $groups, as ":1:2:...:8:".
+is_ipv6() {
+    case $1 in *[!0-9a-f:]* | *:::* | *::*::* | :[!:]* | *[!:]: | *[!:][!:][!:][!:][!:]*) return 1 ;; esac
+    # Every group behind its colon, and zeros for what "::" leaves out.
+    front=:${1%%::*} zeros='' back=''
+    case $1 in *::*) zeros=:0 back=:${1#*::} ;; esac
+    [ "$front" != : ] || front=
+    [ "$back" != : ] || back=
+    while [ -n "$zeros" ]; do
+        case $front$zeros$back in *:*:*:*:*:*:*:*:*) break ;; *) zeros=$zeros:0 ;; esac
+    done
+    case $front$zeros$back in
+    *:*:*:*:*:*:*:*:*:*) return 1 ;;
+    *:*:*:*:*:*:*:*:*) groups=$(printf '%s:' "$front$zeros$back" | sed 's/:0*\([0-9a-f]\)/:\1/g') ;;
+    *) return 1 ;;
+    esac
+}
+
+# canonical_ipv6: $groups into $host, the longest run of zeros (the first of them) as "::".
+canonical_ipv6() {
+    case $groups in
+    :0:0:0:0:0:0:0:*) ;;
+    :0:0:0:0:0:0:* | :0:0:0:0:0:ffff:*)
+        # ::ffff:1.2.3.4 and ::1.2.3.4, which every program writes in another way.
+        reason="that is an IPv4 address, which goes without brackets"
+        return 1
+        ;;
+    esac
+    for zeros in :0:0:0:0:0:0:0:0 :0:0:0:0:0:0:0 :0:0:0:0:0:0 :0:0:0:0:0 :0:0:0:0 :0:0:0 :0:0; do
+        case $groups in
+        *"$zeros":*)
+            front=${groups%%"$zeros":*} back=${groups#*"$zeros":}
+            host=${front#:}::${back%:}
+            return 0
+            ;;
+        esac
+    done
+    host=${groups#:} host=${host%:}
+}
+
+take_bastion() {
+    rest=$1 t_bastion_user=
+    case $1 in
+    *@*)
+        t_bastion_user=${1%@*} rest=${1##*@}
+        printf '%s' "$t_bastion_user" | grep -Eq '^[A-Za-z0-9_.][A-Za-z0-9_.+-]{0,63}$' && printable "$t_bastion_user" ||
+            { problem bad-destination value="$(quoted "$1")" why="$(quoted "$t_bastion_user") is not a user name"; return; }
+        ;;
+    esac
+    take_address bad-destination "$rest" 22 && t_bastion_host=$taken_host t_bastion_port=$taken_port
+}
+
+# shellcheck disable=SC2034  # the texts of the program use them
+take_target() { take_address bad-target "$1" '' && t_target_host=$taken_host t_target_port=$taken_port; }
+
+take_key() {
+    why='' path=$1
+    # shellcheck disable=SC2088  # a path beginning with these two characters is meant
+    case $1 in
+    '') why="it is empty" ;;
+    /* | "~/"*) ;;
+    "~"*) why="only ~/ stands for a home folder" ;;
+    *) path=$(pwd -P)/$1 ;;
+    esac
+    case $path in
+    *[[:cntrl:]]*) why="it holds a control character" ;;
+    */) why="it names a folder" ;;
+    *[!\ -~]*) is_text "$path" || why="it holds a control character, or is not valid UTF-8" ;;
+    esac
+    [ ${#path} -le 4095 ] || why="it is longer than 4095 bytes"
+    [ -z "$why" ] || { problem bad-key-path value="$(quoted "$1")" why="$why"; return; }
+    t_key=$path
+}
+
+# is_text TEXT: valid UTF-8 without a control character (U+0080 to U+009F) or a line break (U+2028, U+2029).
+is_text() {
+    more='[89ab][0-9a-f]'
+    printf '%s' "$1" | od -An -v -tx1 | tr -d ' \n' | grep -Eqx "([2-6].|7[0-9a-e]|c2[ab].|(c[3-9a-f]|d.)$more|\
+e0[ab].$more|e280([89b].|a[0-7a-f])|e28[1-9a-f]$more|e2[9ab].$more|e[13-9a-cef]$more$more|ed[89].$more|\
+f0[9ab].$more$more|f[123]$more$more$more|f48.$more$more)*"
+}
+
+take_user() {
+    printf '%s' "$1" | grep -Eq '^[A-Za-z_][A-Za-z0-9_.-]{0,31}$' && printable "$1" ||
+        { problem bad-user value="$(quoted "$1")" why="that is not how accounts are named"; return; }
+    t_user=$1
+}
+
+# shellcheck disable=SC2034
+take_keepalive() {
+    t_connect_timeout=10
+    case $1 in
+    fast) t_alive_interval=2 t_alive_count=2 t_connect_timeout=6 ;;
+    default) t_alive_interval=5 t_alive_count=2 ;;
+    patient) t_alive_interval=20 t_alive_count=4 t_connect_timeout=30 ;;
+    *)
+        printf '%s' "$1" | grep -Eq '^[1-9][0-9]{0,3}x[1-9][0-9]{0,2}$' && printable "$1" &&
+            [ "${1%x*}" -le 3600 ] && [ "${1#*x}" -le 100 ] ||
+            { problem bad-keepalive value="$(quoted "$1")" why="it is no profile and no IxC"; return; }
+        t_alive_interval=${1%x*} t_alive_count=${1#*x}
+        ;;
+    esac
+    # The profile that these numbers are has its name.
+    case $1 in 5x2) t_keepalive=default ;; *) t_keepalive=$1 ;; esac
+}
+
+take_engine() {
+    case $1 in
+    ssh | autossh) t_engine=$1 ;;
+    *) problem bad-engine value="$(quoted "$1")" ;;
+    esac
+}
+
+usage() {
+    case $word in
+    setup)
+        cat <<TXT
+usage: $program -p PORT -b [USER@]BASTION[:PORT] -s KEY [FLAG]...
+Keeps a reverse SSH tunnel: port PORT of the bastion leads to sshd on this machine. Proves it, or undoes it.
+  -p, --port PORT            the port on the bastion, 1024 to 65535
+  -b, --bastion DESTINATION  the bastion (or SCITEX_SSH_BASTION_SERVER)
+  -s, --secret-key KEY       a private key without a passphrase (or SCITEX_SSH_SECRET_KEY_PATH)
+      --target HOST:PORT     what the port leads to (localhost:22)
+      --user USER            the account that keeps the tunnel (you; through sudo, its caller)
+      --engine ssh|autossh   what holds the connection (ssh)
+      --keepalive PROFILE    fast, default, patient or INTERVALxCOUNT
+      --accept-new-host-key  trust the bastion's host key where none is known
+      --host-key-fingerprint SHA256:...  trust it only if this is its fingerprint
+      --accept-listening     be content where the bastion does not let the key dial the port back
+      --dry-run              only show what would change
+TXT
+        ;;
+    remove)
+        cat <<TXT
+usage: $program -p PORT [--dry-run]
+Removes the tunnel on the bastion's port PORT without a trace.
+TXT
+        ;;
+    status)
+        cat <<TXT
+usage: $program [-p PORT]
+Shows the tunnels of this machine, and proves each. Exit status 50 when one is not verified.
+TXT
+        ;;
+    *)
+        cat <<TXT
+usage: $program setup|status|remove [FLAG]...
+This machine has no Python that the whole of scitex-ssh $version could run on, so this is its shell part:
+  setup -p PORT -b BASTION -s KEY   keep a reverse SSH tunnel, and prove it
+  status [-p PORT]                  show the tunnels, and prove each
+  remove -p PORT                    remove one
+Each answers --help.
+TXT
+        ;;
+    esac
+    printf 'Exit statuses: 0 done, 1 failed, 2 usage, 3 refused, 10 configuration, 20 unreachable, 21 not authorised,\n'
+    printf '22 host key, 23 port taken, 50 not verified, 130 interrupted.\n'
+}
+
+takes_value() {
+    case $1 in
+    -p | --port | -b | --bastion | -s | --secret-key | --target | --user | --engine | --keepalive | --host-key-fingerprint) ;;
+    *) return 1 ;;
+    esac
+}
+
+# take_flags FLAG...: t_port and so on, or a problem and the end.
+take_flags() {
+    dry_run=0 accept_new=0 accept_listening=0 must_exist=1 wait_seconds=30 wanted='' fingerprint=''
+    t_port='' t_bastion_host='' t_key=''
+    forget
+    while [ $# -gt 0 ]; do
+        flag=$1 value=${2-}
+        shift
+        case $flag in
+        --*=*)
+            # --yes=no would else be --yes.
+            takes_value "${flag%%=*}" || usage_problem "it takes no '$(printf '%s' "$flag" | tr -c '[:print:]' '?')'" "$program"
+            value=${flag#*=} flag=${flag%%=*}
+            ;;
+        -[pbs]?*) value=${flag#??} flag=${flag%"${flag#??}"} ;;
+        *)
+            if takes_value "$flag"; then
+                [ $# -gt 0 ] || usage_problem "$flag needs a value" "$program"
+                shift
+            fi
+            ;;
+        esac
+        case $word:$flag in
+        *:-h | *:--help) usage && exit 0 ;;
+        *:--version) printf 'scitex-ssh %s\n' "$version" && exit 0 ;;
+        *:--machine) machine=1 ;;
+        *:-p | *:--port) take_port "$value" -p && t_port=$taken ;;
+        setup:-b | setup:--bastion) take_bastion "$value" ;;
+        setup:-s | setup:--secret-key) take_key "$value" ;;
+        setup:--target) take_target "$value" ;;
+        setup:--user) take_user "$value" ;;
+        setup:--engine) take_engine "$value" ;;
+        setup:--keepalive) take_keepalive "$value" ;;
+        setup:--accept-new-host-key) accept_new=1 ;;
+        setup:--host-key-fingerprint) take_fingerprint "$value" ;;
+        setup:--accept-listening) accept_listening=1 ;;
+        setup:--dry-run | remove:--dry-run) dry_run=1 ;;
+        setup:--yes | remove:--yes) ;;
+        *) usage_problem "it takes no '$(printf '%s' "$flag" | tr -c '[:print:]' '?')'" "$program" ;;
+        esac || finish
+    done
+}
+
+# need TEXT WHAT HOW
+need() { [ -n "$1" ] || problem missing-field what="$2" how="$3" || finish; }
+
+# shellcheck disable=SC2034
+bind_1() { recall given; }
+
+# generic COMMAND|'' ARGUMENT...: with '', the command is the first argument.
+generic() {
+    program="sh ${0##*/}"
+    word=$1
+    shift
+    if [ -z "$word" ]; then
+        case ${1-} in
+        setup | status | remove) word=$1 && shift && program="$program $word" ;;
+        tunnel) shift && generic '' "$@" ;;
+        -h | --help) usage && exit 0 ;;
+        --version) printf 'scitex-ssh %s\n' "$version" && exit 0 ;;
+        '') usage_problem "it needs a command" "$program" ;;
+        *) usage_problem "there is no command '$(printf '%s' "$1" | tr -c '[:print:]' '?')' here: setup, status and remove are" "$program" ;;
+        esac
+        set -- "$word" "$@"
+        set_aside=1
+    else
+        set -- "$word" "$@"
+        set_aside=0
+    fi
+    shift
+    take_flags "$@"
+    # Given again to the same program as root: that one knows its command, or is told it.
+    [ "$set_aside" = 0 ] || set -- "$word" "$@"
+    case $word in
+    setup) defaults "$@" ;;
+    remove) need "$t_port" port -p && run_generic remove_all "$@" ;;
+    status) wanted=$t_port && run_generic status_all ;;
+    esac
+}
+
+defaults() {
+    [ -n "$t_bastion_host" ] || [ -z "${SCITEX_SSH_BASTION_SERVER-}" ] || take_bastion "$SCITEX_SSH_BASTION_SERVER" || finish
+    [ -n "$t_key" ] || [ -z "${SCITEX_SSH_SECRET_KEY_PATH-}" ] || take_key "$SCITEX_SSH_SECRET_KEY_PATH" || finish
+    need "$t_port" port -p
+    need "$t_bastion_host" bastion "-b, or set SCITEX_SSH_BASTION_SERVER"
+    need "$t_key" key "-s, or set SCITEX_SSH_SECRET_KEY_PATH"
+    set -- "$@" -b "${t_bastion_user:+$t_bastion_user@}$(bracketed "$t_bastion_host"):$t_bastion_port" -s "$t_key"
+    run_generic setup_all "$@"
+}
+
+run_generic() {
+    tunnels=1
+    keep given
+    make_work || finish
+    "$@"
+}

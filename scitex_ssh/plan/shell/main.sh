@@ -1,0 +1,85 @@
+# The flags of a program whose tunnels are known.
+
+usage_problem() {
+    problem usage why="$1" command="$2"
+    finish
+}
+
+# An empty one would trust any key.
+take_fingerprint() {
+    case $1 in
+    SHA256:?*) accept_new=1 fingerprint=$1 ;;
+    *) problem usage why="$(quoted "$1") is not a fingerprint (SHA256:...)" command="${program:-sh ${0##*/}}" ;;
+    esac
+}
+
+options() {
+    dry_run=0 accept_new=0 accept_listening=0 must_exist=0 wait_seconds=30 wanted='' fingerprint='' any_port=0
+    for option in "$@"; do
+        case $option in
+        --dry-run) dry_run=1 ;;
+        --machine) machine=1 ;;
+        --accept-new-host-key) accept_new=1 ;;
+        # An empty one would trust any key.
+        --host-key-fingerprint=SHA256:?*) accept_new=1 fingerprint=${option#*=} ;;
+        --host-key-fingerprint=*) usage_problem "'${option#*=}' is not a fingerprint (SHA256:...)" "sh ${0##*/}" ;;
+        --accept-listening) accept_listening=1 ;;
+        --port=*) wanted="$wanted ${option#*=}" ;;
+        --foreground=*) foreground=${option#*=} ;;
+        --any-port) any_port=1 ;;
+        --must-exist) must_exist=1 ;;
+        --yes) ;;
+        --help)
+            printf 'usage: sh %s [--dry-run] [--accept-new-host-key | --host-key-fingerprint=SHA256:...] [--accept-listening]\n' "${0##*/}"
+            exit 0
+            ;;
+        --version)
+            printf 'scitex-ssh %s\n' "$version"
+            exit 0
+            ;;
+        *) usage_problem "it takes no '$option'" "sh ${0##*/}" ;;
+        esac || finish
+    done
+}
+
+# main setup|remove [FLAG]...
+main() {
+    word=$1
+    shift
+    options "$@"
+    make_work || finish
+    case $word in
+    setup) setup_all "$@" ;;
+    remove) remove_all "$@" ;;
+    foreground) foreground_one ;;
+    doctor) doctor_all ;;
+    status)
+        for n in $tunnels; do "bind_$n" && wanted="$wanted $t_port"; done
+        status_all
+        ;;
+    esac
+}
+
+# One tunnel, kept by this very process, from a folder of the caller's, until it is asked to end.
+foreground_one() {
+    forget
+    bind_1
+    derive && check_target && check_bastion && check_port || finish
+    mkdir -p "$t_state"
+    text_ssh_config >"$t_folder/ssh_config"
+    text_known_hosts >"$t_folder/known_hosts"
+    text_description >"$t_folder/tunnel.json"
+    text_run >"$t_folder/run"
+    ln -sfn "$t_key" "$t_folder/key"
+    sh "$t_folder/run" "$t_folder" "$t_state" 2>"$t_state/log" &
+    keeper=$!
+    trap 'kill "$keeper" 2>/dev/null; wait "$keeper"; finish' INT TERM HUP
+    if wait_verified; then
+        result "$(level_of "$dialled")"
+        wait "$keeper"
+    else
+        kill "$keeper"
+        wait "$keeper"
+    fi
+    finish
+}

@@ -1,0 +1,222 @@
+# The proof: dialled from the bastion's side, the port answers with the host key of the tunnel's target.
+
+# The host keys of the target, as lines of a known_hosts file for the name scitex-ssh-target.
+target_keys() {
+    case $t_target in
+    localhost:22 | 127.0.0.1:22 | \[::1\]:22)
+        cat /etc/ssh/ssh_host_*_key.pub 2>/dev/null | sed 's/^/scitex-ssh-target /'
+        ;;
+    esac
+}
+# scan_target FILE: asked of the target itself; what went wrong is in FILE.errors. Each kind of key costs a
+# connection, and sshd from 9.8 on holds every one against its source (PerSourcePenalties): so one if it will do.
+scan_target() {
+    for kind in ed25519 ecdsa,rsa; do
+        ssh-keyscan -T 5 -t "$kind" -p "$t_target_port" "$t_target_host" 2>"$1.errors" </dev/null >"$1.said"
+        sed -n 's/^[^#][^ ]* /scitex-ssh-target /p' "$1.said" >"$1"
+        [ ! -s "$1" ] || return 0
+        # What does not greet as SSH does has no other key either.
+        grep -q '^#.* SSH-' "$1.said" "$1.errors" || break
+    done
+    return 1
+}
+
+# keep_target_keys FILE: its keys, from its files or by asking it once a run. Empty where it does not speak SSH.
+keep_target_keys() {
+    target_keys >"$1"
+    [ ! -s "$1" ] || return 0
+    if ! cp "$work/$t_name.keys" "$1" 2>/dev/null; then
+        scan_target "$1"
+        cp "$1" "$work/$t_name.keys"
+    fi
+}
+
+# check_target: something answers there. On this machine a look will do, which no sshd holds against us.
+check_target() {
+    case $t_target_host in
+    localhost | 127.0.0.1 | ::1)
+        if [ -r /proc/net/tcp ]; then
+            listens_here "$t_target_port" || problem target-refused target="$t_target"
+            return
+        fi
+        ;;
+    esac
+    # Asked of ssh, whose words tell why not, and not of ssh-keyscan, which has none.
+    as_user ssh -n -F none -o BatchMode=yes -o ConnectTimeout=5 -o PreferredAuthentications=none -o ControlPath=none \
+        -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p "$t_target_port" "$t_target_host" true \
+        >/dev/null 2>"$work/target"
+    case $(cat "$work/target") in
+    *"onnection refused"* | *"No route"* | *"onnection timed out"* | *"nreachable"* | *"not resolve hostname"*)
+        problem target-refused target="$t_target"
+        ;;
+    esac
+}
+
+# listens_here PORT: some process listens there on a loopback address or on any (proc_net_tcp(5): addresses in
+# the machine's byte order, 0A is LISTEN).
+listens_here() {
+    hex=$(printf %04X "$1")
+    case $(printf '\1\0' | od -An -tx2 | tr -d ' ') in
+    0001) here='[0-9A-F]{6}7F|0{8}|0{32}|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F' ;;
+    *) here='[0-9A-F]+' ;;
+    esac
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -Eq "^ *[0-9]+: ($here):$hex [0-9A-F]+:0000 0A "
+}
+
+# What a port means that is taken and closed at once: the target is gone, or its sshd drops us.
+closed_problem() {
+    if listens_here "$t_target_port" && [ "$t_target_port" = 22 ]; then
+        problem target-drops target="$t_target"
+    else
+        problem target-refused target="$t_target"
+    fi
+}
+
+# How the proof reaches the bastion: over the open connection, or with one of its own.
+way() {
+    case $1 in
+    over) printf 'ssh -F %s/ssh_config -o ControlPath=%s/master' "$t_stage" "$t_stage" ;;
+    *) printf 'ssh -F %s/ssh_config' "$t_folder" ;;
+    esac
+}
+
+# dial over|alone ADDRESS: who answers at that address and the tunnel's port, seen from the bastion.
+#   mine      the target's own host key            other     an SSH server with another key
+#   strange   something that is not SSH            open      (target without SSH) the connection stays open
+#   closed    taken, then closed                   silent    taken, then nothing
+#   none      nobody listens                       forbidden the bastion does not let this key dial it
+#   lost      the bastion could not be asked
+dial() {
+    # One folder a dial: two run side by side.
+    spot=$(mktemp -d "$work/dial.XXXXXX") && chmod 755 "$spot"
+    # Written by the user's ssh; the keys beside it are not the user's to change.
+    : >"$spot/way"
+    [ "$me" = "$t_user" ] || chown "$t_user" "$spot/way"
+    keep_target_keys "$spot/keys"
+    if [ ! -s "$spot/keys" ]; then
+        dial_plain "$@"
+        return
+    fi
+    dial_ssh "$@"
+    if [ "$dialled" = other ] && scan_target "$spot/scanned"; then
+        # The target's sshd may use keys that are not the files in /etc/ssh.
+        mv -f "$spot/scanned" "$spot/keys"
+        dial_ssh "$@"
+    fi
+}
+
+dial_ssh() {
+    code=0
+    # The tunnel's own user: a name that does not exist would be penalised by newer sshd.
+    as_user ssh -n -T -F none -l "$t_user" -o BatchMode=yes -o PreferredAuthentications=none \
+        -o StrictHostKeyChecking=yes -o HostKeyAlias=scitex-ssh-target -o "UserKnownHostsFile=$spot/keys" \
+        -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o ControlPath=none -o LogLevel=INFO \
+        -o "ConnectTimeout=${dial_timeout:-10}" \
+        -o "ProxyCommand=$(way "$1") -W $2:$t_port bastion 2>$spot/way" \
+        scitex-ssh-target true >/dev/null 2>"$spot/words" || code=$?
+    case $code:$(cat "$spot/words") in
+    0:* | *"Permission denied ("*) dialled=mine ;;
+    *"Host key verification failed"*) dialled=other ;;
+    *"banner line contains invalid"* | *"invalid format"*) dialled=strange ;;
+    *) way_words "$(cat "$spot/words" "$spot/way" 2>/dev/null)" ;;
+    esac
+}
+
+way_words() {
+    case $1 in
+    # Over an open connection the reason stands in the words of the ssh that opened it.
+    *"refused by peer"*)
+        case $(grep 'open failed' "$t_stage/errors" | tail -n 1) in
+        *"administratively prohibited"*) dialled=forbidden ;;
+        *) dialled=none ;;
+        esac
+        ;;
+    *"administratively prohibited"*) dialled=forbidden ;;
+    *"open failed"*) dialled=none ;;
+    *"stdio forwarding failed"*) dialled=none ;;
+    *"imed out during banner"*) dialled=silent ;;
+    *"ermission denied"* | *"Could not resolve"* | *"onnection refused"* | *"imed out"* | *"nreachable"* | *"No route"* | \
+        *"erification failed"* | *"not responding"*)
+        dialled=lost
+        ;;
+    *) dialled=closed ;;
+    esac
+}
+
+# A target that is not sshd: the connection opens, and is not closed within two seconds.
+dial_plain() {
+    began=$(date +%s)
+    # shellcheck disable=SC2046  # the words of the command
+    { sleep 3 & echo $! >"$spot/nap"; wait; } | {
+        as_user $(way "$1") -W "$2:$t_port" bastion >"$spot/output" 2>"$spot/way"
+        kill "$(cat "$spot/nap")" 2>/dev/null
+    }
+    if [ -s "$spot/output" ] || [ $(($(date +%s) - began)) -ge 2 ]; then dialled=open; else way_words "$(cat "$spot/way")"; fi
+}
+
+# level_of DIALLED: the word for it in status.
+level_of() { case $1 in mine | open) echo verified ;; forbidden) echo listening ;; *) echo down ;; esac; }
+
+supervisor_says() { sed -n "s/^$1 //p" "$t_state/state" 2>/dev/null; }
+
+keeper_is_active() { [ -z "$t_unit" ] || unit_is_active "$t_unit"; }
+
+is_verified() {
+    unit_is_active "$t_unit" && has_connected || return 1
+    dial alone localhost
+    level_of "$dialled" >"$work/$t_name.level"
+    case $dialled in mine | open) ;; forbidden) [ "$accept_listening" = 1 ] ;; *) false ;; esac
+}
+
+# The supervisor's ssh has the port: its session says so or, where none can run, it logged in and did not give up,
+# as it would at once when the port is refused.
+has_connected() {
+    [ "$(supervisor_says phase)" = connecting ] || return 1
+    grep -q '^scitex-ssh holds' "$t_state/session" 2>/dev/null && return
+    grep -q '^Authenticated to ' "$t_state/stderr" 2>/dev/null &&
+        [ $(($(date +%s) - $(supervisor_says since))) -ge 2 ]
+}
+
+# wait_verified: until the proof is there, or the cause why it cannot come is known.
+wait_verified() {
+    reach=alone
+    [ -z "${t_stage-}" ] || ! over -O check bastion 2>/dev/null || reach=over
+    deadline=$(($(date +%s) + wait_seconds))
+    dialled=
+    while [ "$(date +%s)" -lt "$deadline" ]; do
+        if stopped; then interrupted; fi
+        if has_connected; then
+            # One dial: before we listened, check_port found nobody on either of the addresses of "localhost", and
+            # each dial is held against this machine's own address by sshd from 9.8 on (PerSourcePenalties).
+            dial "$reach" localhost
+            case $dialled in
+            mine | open) return 0 ;;
+            forbidden)
+                [ "$accept_listening" = 0 ] || return 0
+                problem not-proven port="$t_port"
+                return
+                ;;
+            other)
+                problem wrong-host port="$t_port"
+                return
+                ;;
+            closed | strange)
+                closed_problem
+                return
+                ;;
+            esac
+        elif [ "$(supervisor_says phase)" = waiting ] && [ "$(supervisor_says pause)" -ge 300 ]; then
+            # Nothing that waiting would heal.
+            supervisor_says detail >"$work/$t_name.words"
+            ssh_cause "$work/$t_name.words"
+            return
+        fi
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+    why=$(supervisor_says detail)
+    if ! keeper_is_active; then
+        problem service-failed unit="$t_unit" why="it ended with $(unit_property "$t_unit" Result)"
+        return
+    fi
+    problem not-up port="$t_port" seconds="$wait_seconds" unit="$t_unit" why="${why:-the bastion answers \"$dialled\"}"
+}

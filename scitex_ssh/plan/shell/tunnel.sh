@@ -1,0 +1,142 @@
+# The values of one tunnel: t_port, t_bastion_host and so on are given; the rest follows from them here.
+
+home_of() {
+    if have getent; then getent passwd "$1" | cut -d: -f6; else sed -n "s/^$1:[^:]*:[^:]*:[^:]*:[^:]*:\([^:]*\):.*/\1/p" /etc/passwd; fi
+}
+
+# The account that a tunnel without one is for: through sudo the caller, else whoever runs this.
+default_user() {
+    if [ "$me" = root ] && [ -n "${SUDO_USER-}" ]; then printf '%s' "$SUDO_USER"; else printf '%s' "$me"; fi
+}
+
+bracketed() { case $1 in *:*) printf '[%s]' "$1" ;; *) printf '%s' "$1" ;; esac; }
+json_text() { printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g'; }
+
+# locate PORT: where the parts of a tunnel are.
+# shellcheck disable=SC2034  # the texts and steps of the program use them
+locate() {
+    t_name=$1
+    t_folder=/etc/scitex-ssh/tunnels/$1
+    t_unit=autossh-tunnel-$1.service
+    t_unit_file=/etc/systemd/system/$t_unit
+    t_state=/run/scitex-ssh/$1
+    # In the foreground there is no unit, and the folder is one of this run.
+    [ -z "${foreground-}" ] || t_unit='' t_unit_file='' t_folder=$foreground t_state=$foreground/state
+}
+
+# derive: everything that follows from what is given, on a machine that can keep the tunnel.
+derive() { fill_in && check_systemd && check_programs && check_key && find_host_keys; }
+
+# shellcheck disable=SC2034  # the texts of the program use them
+fill_in() {
+    locate "$t_port"
+    [ -n "$t_user" ] || t_user=$(default_user)
+    case $t_user in
+    [!A-Za-z_]* | *[!A-Za-z0-9_.-]*)
+        problem bad-user value="'$t_user'" why="its name cannot stand in a unit file"
+        return
+        ;;
+    esac
+    if ! id -u "$t_user" >/dev/null 2>&1; then
+        problem bad-user value="'$t_user'" why="this machine has no such account"
+        return
+    fi
+    [ -n "$t_bastion_user" ] || t_bastion_user=$t_user
+    if [ "$t_port" -lt 1024 ] && [ "$t_bastion_user" != root ]; then
+        problem port-privileged port="$t_port" user="$t_bastion_user"
+        return
+    fi
+    t_login=$t_bastion_user@$t_bastion_host
+    t_bastion=$t_bastion_user@$(bracketed "$t_bastion_host")
+    t_known_name=$t_bastion_host
+    if [ "$t_bastion_port" != 22 ]; then
+        t_bastion=$t_bastion:$t_bastion_port
+        t_known_name=[$t_bastion_host]:$t_bastion_port
+    fi
+    t_target=$(bracketed "$t_target_host"):$t_target_port
+    # shellcheck disable=SC2088  # a path beginning with these two characters is meant
+    case $t_key in "~/"*) t_key=$(home_of "$t_user")/${t_key#??} ;; esac
+    t_key_json=$(json_text "$t_key")
+    t_key_access=$(text_credential)
+}
+
+check_systemd() {
+    [ -z "$t_unit" ] || [ -d /run/systemd/system ] || problem systemd-missing
+}
+
+check_programs() {
+    if ! have ssh; then
+        problem ssh-missing program=ssh package=openssh-client
+        return
+    fi
+    if [ "$t_engine" = autossh ] && ! have autossh; then
+        problem ssh-missing program=autossh package=autossh
+        return
+    fi
+    version=$(ssh -V 2>&1 | sed -n 's/^OpenSSH_\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
+    if [ -n "$version" ] && [ "${version% *}" -le 7 ] && [ "${version% *}${version#* }" -lt 76 ]; then
+        problem ssh-too-old version="$(ssh -V 2>&1)"
+    fi
+}
+
+# The key must do without anybody: there, private, readable, closed to others, without a passphrase.
+check_key() {
+    if ! as_user test -e "$t_key"; then
+        # A folder on the way that only its owner may enter looks just like a missing file.
+        problem key-missing key="$t_key"
+        return
+    fi
+    if ! as_user test -f "$t_key"; then
+        problem key-invalid key="$t_key"
+        return
+    fi
+    if ! as_user test -r "$t_key"; then
+        problem key-unreadable key="$t_key" user="$t_user"
+        return
+    fi
+    case $(as_user head -c 200 "$t_key" 2>/dev/null | tr -d '\000') in
+    "ssh-"* | "ecdsa-"* | "sk-"*)
+        problem key-public key="$t_key"
+        return
+        ;;
+    esac
+    public=$(as_user ssh-keygen -y -P '' -f "$t_key" 2>&1 </dev/null) || {
+        case $public in
+        *"UNPROTECTED PRIVATE KEY"* | *"bad permissions"*)
+            problem key-too-open key="$t_key" mode="$(as_user stat -L -c %a "$t_key")"
+            ;;
+        *"incorrect passphrase"*) problem key-locked key="$t_key" ;;
+        *) problem key-invalid key="$t_key" ;;
+        esac
+        return
+    }
+    t_key_id=$(printf '%s\n' "$public" | ssh-keygen -l -E md5 -f - | sed 's/^[0-9]* MD5:\([0-9a-f:]*\).*/\1/' | tr -d ':')
+    # Root may not read a key on a home behind root_squash: the unit then reads the home itself.
+    # shellcheck disable=SC2034
+    if [ "$me" = root ] && ! head -c 1 "$t_key" >/dev/null 2>&1; then t_key_access=$(text_readable_home); fi
+}
+
+# What is known of the bastion's host keys: by the user's own known_hosts, by the system's, else as pinned.
+find_host_keys() {
+    t_known_hosts=$(known_lines)
+    if [ -z "$t_known_hosts" ]; then t_known_hosts=$(grep -F "$t_known_name " "$t_folder/known_hosts" 2>/dev/null); fi
+    return 0
+}
+
+known_lines() {
+    home=$(home_of "$t_user")
+    for known in "$home/.ssh/known_hosts" "$home/.ssh/known_hosts2" /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2; do
+        as_user test -r "$known" && as_user ssh-keygen -F "$t_known_name" -f "$known" 2>/dev/null
+    done | plain_lines "$t_known_name"
+}
+
+# plain_lines NAME: known_hosts lines with that name in place of theirs (hashed or not), sorted, each once.
+plain_lines() {
+    while read -r first second third fourth _; do
+        case $first in
+        '#'* | '') ;;
+        @*) printf '%s %s %s %s\n' "$first" "$1" "$third" "$fourth" ;;
+        *) printf '%s %s %s\n' "$1" "$second" "$third" ;;
+        esac
+    done | LC_ALL=C sort -u
+}

@@ -1,0 +1,174 @@
+"""What must be true on the host, one thing at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scitex_ssh.render.template import Template
+
+# In this order over all tunnels: every file, then one daemon-reload, then the services, then the proof.
+PHASES = ("files", "reload", "service", "restart", "proof")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that must be true: two POSIX sh fragments over the shell functions of the prelude.
+
+    Attributes:
+        kind: the name of the constructor that made it.
+        title: what it is, for people; may have gaps.
+        test: true (exit status 0) when nothing is to be done; changes nothing, needs no root.
+        apply: makes it true; atomic where a file is concerned.
+        show: prints what ``apply`` would change (a diff), or is empty.
+        phase: one of `PHASES`.
+        path: the file concerned, or None.
+        content: the wanted text of that file, or None.
+    """
+
+    kind: str
+    title: Template
+    test: str
+    apply: str
+    phase: str
+    show: str = ""
+    path: Template | None = None
+    content: Template | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order in which they are done, and the texts that they write, by name."""
+
+    steps: tuple[Step, ...]
+    texts: Mapping[str, Template]
+
+
+def write_file(path: str, text: str, content: Template, *, mode: str, owner: str) -> Step:
+    """The file at ``path`` has exactly this content, mode (``644``) and owner (``user:group``).
+
+    ``text`` names the content among the plan's texts: the program holds it once.
+    """
+    where = Template(path)
+    arguments = f"{where.shell()} {mode} {owner} text_{text}"
+    return Step(
+        "write_file",
+        Template(f"file {path}"),
+        f"file_is {arguments}",
+        f"put_file {arguments}",
+        "files",
+        f"show_file {arguments}",
+        where,
+        content,
+    )
+
+
+def directory(path: str, *, mode: str, owner: str) -> Step:
+    """A folder, made with its parents if need be."""
+    arguments = f"{Template(path).shell()} {mode} {owner}"
+    return Step(
+        "directory",
+        Template(f"folder {path}"),
+        f"folder_is {arguments}",
+        f"put_folder {arguments}",
+        "files",
+        path=Template(path),
+    )
+
+
+def symlink(path: str, target: str) -> Step:
+    """A symbolic link to ``target``."""
+    arguments = f"{Template(path).shell()} {Template(target).shell()}"
+    return Step(
+        "symlink",
+        Template(f"link {path} -> {target}"),
+        f"link_is {arguments}",
+        f"put_link {arguments}",
+        "files",
+        path=Template(path),
+    )
+
+
+def absent(path: str) -> Step:
+    """No file, link or folder at ``path``."""
+    where = Template(path)
+    return Step(
+        "absent",
+        Template(f"no {path}"),
+        f"nothing_at {where.shell()}",
+        f"clear_away {where.shell()}",
+        "files",
+        path=where,
+    )
+
+
+def no_empty_folder(path: str) -> Step:
+    """No empty folder at ``path``: what a set-up made on the way goes when the last tunnel goes."""
+    where = Template(path)
+    return Step(
+        "no_empty_folder",
+        Template(f"no empty folder {path}"),
+        f"! folder_is_empty {where.shell()}",
+        f"rmdir {where.shell()}",
+        "reload",
+        path=where,
+    )
+
+
+def units_loaded() -> Step:
+    """systemd has read the units as they are on disk."""
+    return Step(
+        "units_loaded",
+        Template("systemd has read @unit@"),
+        'unit_is_loaded "$t_unit"',
+        "reload_units",
+        "reload",
+    )
+
+
+def unit_enabled() -> Step:
+    """The unit starts at boot."""
+    return Step(
+        "unit_enabled",
+        Template("@unit@ starts at boot"),
+        'unit_is_enabled "$t_unit"',
+        'systemctl -q enable "$t_unit"',
+        "service",
+    )
+
+
+def unit_current() -> Step:
+    """The unit runs, with the configuration that is on disk now.
+
+    Level-triggered: the running process wrote down what it was started with, so a restart that a
+    failed run still owes is seen by the next one.
+    """
+    return Step(
+        "unit_current",
+        Template("@unit@ runs with this configuration"),
+        "unit_is_current",
+        'systemctl restart "$t_unit"',
+        "restart",
+    )
+
+
+def unit_absent() -> Step:
+    """The unit neither runs, nor starts at boot, nor is remembered as failed."""
+    return Step(
+        "unit_absent",
+        Template("@unit@ is stopped and not started at boot"),
+        'unit_is_gone "$t_unit"',
+        'stop_unit "$t_unit"',
+        "files",
+    )
+
+
+def verified() -> Step:
+    """The bastion's port answers with the host key of the target (see `scitex_ssh.health`)."""
+    return Step(
+        "verified",
+        Template("port @port@ of @bastion@ leads to @target@"),
+        "is_verified",
+        "wait_verified",
+        "proof",
+    )

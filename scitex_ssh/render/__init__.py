@@ -1,0 +1,1 @@
+"""How the model reads: templates of every text that is written."""

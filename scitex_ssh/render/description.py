@@ -1,0 +1,22 @@
+"""The description of one tunnel as JSON, for programs."""
+
+from __future__ import annotations
+
+from scitex_ssh.render.template import Template
+
+# `key_json` is the key's path as a JSON string without its quotes; every other value needs no escape.
+DESCRIPTION = Template(
+    """\
+{
+  "version": 1,
+  "name": "@name@",
+  "bastion": "@bastion@",
+  "forwards": [{"kind": "remote", "listen": "localhost:@port@", "target": "@target@"}],
+  "key": "@key_json@",
+  "user": "@user@",
+  "keeper": "systemd",
+  "engine": "@engine@",
+  "keepalive": "@keepalive@"
+}
+"""
+)

@@ -1,0 +1,313 @@
+"""The two readers of what a user gives, Python's and the shell's, give the same answers."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scitex_ssh.errors import InputError
+from scitex_ssh.model import ENGINES, Address, Destination, Keepalive, KeyPath, LocalUser, Port
+from tests.shell.shells import Shell, prelude
+
+Verdict = tuple[str, ...]
+
+# How the shell reads each kind of input, and which variables then hold it.
+SHELL = {
+    "port": ("take_port {} -p", ("taken",)),
+    "bastion": ("take_bastion {}", ("t_bastion_user", "t_bastion_host", "t_bastion_port")),
+    "target": ("take_target {}", ("t_target_host", "t_target_port")),
+    "key": ("take_key {}", ("t_key",)),
+    "user": ("take_user {}", ("t_user",)),
+    "keepalive": (
+        "take_keepalive {}",
+        ("t_alive_interval", "t_alive_count", "t_connect_timeout", "t_keepalive"),
+    ),
+    "engine": ("take_engine {}", ("t_engine",)),
+}
+
+
+def _bastion(text: str) -> Verdict:
+    destination = Destination.parse(text)
+    return (destination.user or "", destination.host, str(destination.port))
+
+
+def _target(text: str) -> Verdict:
+    address = Address.parse(text, slug="bad-target", default_port=None)
+    return (address.host, str(address.port))
+
+
+def _key(text: str) -> Verdict:
+    # The commands make a relative path absolute before the model sees it.
+    relative = text and not text.startswith(("/", "~"))
+    return (str(KeyPath(f"{Path.cwd()}/{text}" if relative else text)),)
+
+
+def _keepalive(text: str) -> Verdict:
+    value = Keepalive.parse(text)
+    return (str(value.interval), str(value.count), str(value.connect_timeout), str(value))
+
+
+def _engine(text: str) -> Verdict:
+    if text not in ENGINES:
+        raise InputError("bad-engine", value=text)
+    return (text,)
+
+
+PYTHON: dict[str, Callable[[str], Verdict]] = {
+    "port": lambda text: (str(Port(text)),),
+    "bastion": _bastion,
+    "target": _target,
+    "key": _key,
+    "user": lambda text: (str(LocalUser(text)),),
+    "keepalive": _keepalive,
+    "engine": _engine,
+}
+
+
+def words(text: str) -> list[str]:
+    """The words of a line: a table that can be read."""
+    return text.split()
+
+
+V6 = words(
+    "::1 :: fd95::1 FD95:0:0::1 1:2:3:4:5:6:7:8 1:0:0:4:0:0:0:8 0:0:3:4:0:0:7:8 1::8 1:2:3:4:5:6:7:: "
+    "::2:3:4:5:6:7:8 1::3:4:5:6:7:8 0001:0020::0300 00001::1 1:2:3:4:5:6:7 1:2:3:4:5:6:7:8:9 1:::2 "
+    "1::2::3 :1:2:3:4:5:6:7 1:2:3:4:5:6:7: : ::: ::g ::ffff:1.2.3.4 ::ffff:102:304 ::1.2.3.4 ::2:0 "
+    "::0:1:2 ::ffff ::ffff:0:1 64:ff9b::1.2.3.4 64:ff9b::102:304 ::1.2.3.256 ::1.2.3 fe80::1%eth0 fe80::1%25 "
+    "fe80::1 ::1/64 0:0:0:0:0:0:0:0 0::0 1:0:2:0:3:0:4:0 1::2:3:4:5:6:7:8"
+)
+V4 = words(
+    "1.2.3.4 127.0.0.1 0.0.0.0 255.255.255.255 256.1.1.1 1.2.3 1.2.3.4.5 1.2.3.04 01.2.3.4 1..2.3 "
+    "1. .1 1 127.1"
+)
+NAMES = [
+    *V4,
+    *words("gw GW.Example.COM gw.example.com. a-b a_b _a -a a- a..b .a a. x1 1x 0x7f.1 a.-b"),
+    *words("a.b- xn--bcher-kva"),
+    *("a" * 63, "a" * 64, ".".join(["a" * 49] * 5), ".".join(["a" * 50] * 5), ".".join(["a" * 51] * 5)),
+    *("gw example", "gw ", " gw", "gw\n", "gw\nx", "gw\t", "g\x7fw", "b\u00fccher", "g\u0661", "\udcff"),
+    *("$(id)", "`id`", "a;b", "a|b", "a&b", "*", "a?", "[a]", "a/b", "a\\b", 'a"b', "a'b", "%h", "$HOME", ""),
+    *("-oProxyCommand=id", "gw,gw2", "a=b", "a#b", "~", "a@", "!a", "\u00ad", "gw\u2028", "gw\x85"),
+]
+HOSTS = [*NAMES, *(f"[{address}]" for address in V6), *V6]
+PORTS = [
+    *words("0 1 22 022 +22 -22 0x16 65535 65536 99999 100000 00000 1e3 22.0 ssh 2_2 2222"),
+    *words("$((22)) 22;id *"),
+    *words("9223372036854775808 18446744073709551638"),
+    *("", " 22", "22 ", "22\n", "\n22", "2 2", "\u0662\u0662", "\udcb2"),
+]
+WITH_PORT = [f"{host}:{port}" for host in ("gw", "[fd95::1]", "1.2.3.4") for port in PORTS]
+BRACKETS = words(
+    "[] [:] [gw] [gw]:22 [1.2.3.4]:22 [::1 ::1] [::1]x [::1]x:22 [::1]:22:22 [[::1]] [::1]] [[::1]:22 "
+    "[::1]]:22 [::1]:[2] [::1]:2] x[::1] x[::1]:22 [::1]: [ ] :22 : :: gw:22:22 gw::22 [::1]:022 [::1]:65536"
+)
+USERS = [
+    *words("root a A_b a.b a-b a+b -a +a .a 1a a$ a$$ $a a@b @ a% a/b a:b a\\b a;b $(id)"),
+    *words("`id` a'b * ~ a,b a=b"),
+    *(
+        "a" * 32,
+        "a" * 33,
+        "a" * 64,
+        "a" * 65,
+        "a b",
+        "a\n",
+        "a\nb",
+        "",
+        "b\u00fc",
+        "\udcff",
+        'a"b',
+        "a\t",
+        "a\x85",
+    ),
+]
+BASTIONS = [
+    *HOSTS,
+    *WITH_PORT,
+    *BRACKETS,
+    *(f"{user}@gw" for user in USERS),
+    *("u@fd95::1", "u@fd95::1:22", "u@[fd95::1]", "u@[fd95::1]:2222", "u@gw:22", "u@", "@gw", "a@b@gw"),
+    *("ssh://u@gw", "ssh://u@[fd95::1]:22", "u@-oProxyCommand=id", "u@ gw", "u @gw", "u@gw\n", "u@gw:22\nx"),
+]
+KEYS = [
+    *words("/k /a/b ~/k ~/.ssh/id ~ ~root/k ~user k ./k ../k a/b / /a/ ~/ // /a// -k --"),
+    *(
+        "/a b",
+        "/a'b",
+        '/a"b',
+        "/a%b",
+        "/a$b",
+        "/a`b",
+        "/a\\b",
+        "/a*b",
+        "/a;b",
+        "/$(id)",
+        "/a#b",
+        "/a@b@",
+        "/ ",
+    ),
+    *(
+        "/a\nb",
+        "/a\n",
+        "/a\tb",
+        "/a\x7f",
+        "/a\x01",
+        "\n",
+        "",
+        " ",
+        "/\u00e9",
+        "/\U0001f511",
+        "/a\x85b",
+        "/a\x80",
+    ),
+    *(
+        "/a\u2028b",
+        "/a\u2029",
+        "/a\u2027",
+        "/a\u202a",
+        "/a\u00a0b",
+        "/\udcff",
+        "/\udcc3",
+        "/\udce2\udc80",
+        "~/\udc80",
+    ),
+    *(
+        "/\udced\udca0\udc80",
+        "/\udcc0\udcaf",
+        "/\udcf4\udc90\udc80\udc80",
+        "/\U0010ffff",
+        "/\ufffe",
+        "/\u07ff\u0800",
+    ),
+    *(
+        "/\ud7ff\ue000\uffff\U00010000",
+        "/" + "a" * 4094,
+        "/" + "a" * 4095,
+        "/" + "\u00e9" * 2047,
+        "/" + "\u00e9" * 2048,
+    ),
+    *("a\u2028", "a\n", "a/", "\udcff"),
+]
+KEEPALIVES = [
+    *words("fast default patient Fast FAST 5x2 2x2 20x4 1x1 3600x100 3601x1 1x101 0x1 1x0"),
+    *words("05x2 5x02 5X2 5x 5 x2 x"),
+    *words("9999x999 10000x1 1x1000 +5x2 -5x2 5x2x2 5*2 5.0x2 0x5x2 99999999999999999999x2"),
+    *(
+        "",
+        " 5x2",
+        "5x2 ",
+        "5 x2",
+        "5x2\n",
+        "5x2\nfast",
+        "\u0665x2",
+        "5\u00d72",
+        "fast\n",
+        "\udcff",
+        "$(id)x1",
+    ),
+]
+ENGINE_TEXTS = [
+    "ssh",
+    "autossh",
+    "SSH",
+    "",
+    "ssh ",
+    "ssh\n",
+    "openssh",
+    "*",
+    "ssh|autossh",
+    "-",
+    "\udcff",
+    "s\u017fh",
+]
+TABLE = {
+    "port": PORTS,
+    "bastion": BASTIONS,
+    "target": [*HOSTS, *(f"{host}:22" for host in HOSTS), *WITH_PORT, *BRACKETS],
+    "key": KEYS,
+    "user": USERS,
+    "keepalive": KEEPALIVES,
+    "engine": ENGINE_TEXTS,
+}
+ASKED = [(kind, text) for kind, texts in TABLE.items() for text in dict.fromkeys(texts)]
+
+
+def python_says(kind: str, text: str) -> Verdict:
+    """What the model makes of it: its values, or the slug of the refusal."""
+    try:
+        return ("taken", *PYTHON[kind](text))
+    except InputError as refusal:
+        return ("refused", refusal.slug)
+
+
+def shell_says(shell: Shell, asked: list[tuple[str, str]]) -> list[Verdict]:
+    """What the emitted program makes of each, in one process."""
+    lines = [prelude(), "machine=1"]
+    for kind, text in asked:
+        call, variables = SHELL[kind]
+        values = " ".join(f'"${name}"' for name in variables)
+        lines.append(f"(forget; {call.format(shlex.quote(text))} && tell taken {values}); echo")
+    answer = shell.run("\n".join(lines), cwd=Path.cwd())
+    assert answer.stderr == ""
+    blocks = answer.stdout.split("\n\n") if asked else []
+    return [_verdict(block) for block in blocks[: len(asked)]]
+
+
+def _verdict(block: str) -> Verdict:
+    kind, *fields = block.lstrip("\n").split("\t")
+    return ("refused", fields[1]) if kind == "error" else (kind, *fields)
+
+
+def differences(shell: Shell, asked: list[tuple[str, str]]) -> list[tuple[object, ...]]:
+    """The inputs on which the two disagree, with what Python and what the shell says."""
+    said = shell_says(shell, asked)
+    assert len(said) == len(asked)
+    return [
+        (question, expected, answer)
+        for question, answer in zip(asked, said)
+        if (expected := python_says(*question)) != answer
+    ]
+
+
+def test_the_table_is_worth_its_name() -> None:
+    """Hundreds of inputs are compared, and every kind has some that are taken and some refused."""
+    verdicts = {(kind, python_says(kind, text)[0]) for kind, text in ASKED}
+    assert verdicts == {(kind, word) for kind in SHELL for word in ("taken", "refused")}
+    assert len(ASKED) >= 150
+
+
+def test_both_read_the_table_alike(shell: Shell) -> None:
+    """Python and the shell take and refuse the same inputs, for the same slug, as the same values."""
+    assert differences(shell, ASKED) == []
+
+
+_PIECES = st.sampled_from(
+    [*"abz019.-_@:[]/~ \t\n%$`'\"\\*?;&|<>(){}#!,=+^", "::", "]:", "fd95", "22", "gw", "65535", "x", "é"]
+)
+_TEXT = st.one_of(
+    st.lists(_PIECES, max_size=12).map("".join),
+    st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12),
+    st.binary(max_size=8).map(lambda data: data.replace(b"\0", b"").decode("utf-8", "surrogateescape")),
+)
+_GROUPS = st.lists(st.sampled_from(["", "0", "0", "1", "ff", "00a", "FFFF", "10000"]), max_size=9)
+_V6 = _GROUPS.map(":".join)
+_ADDRESS = st.one_of(_TEXT, _V6, _V6.map("[{}]".format), _V6.map("[{}]:22".format))
+_ASKED = st.one_of(
+    st.tuples(st.sampled_from(sorted(SHELL)), _TEXT),
+    st.tuples(st.sampled_from(["bastion", "target"]), _ADDRESS),
+    st.tuples(st.just("key"), _TEXT.map("/{}".format)),
+    st.tuples(st.just("bastion"), st.tuples(_TEXT, _TEXT).map("@".join)),
+)
+
+
+@pytest.mark.parametrize("amount", [40])
+@settings(max_examples=15)
+@given(data=st.data())
+def test_both_read_anything_alike(shell: Shell, amount: int, data: st.DataObject) -> None:
+    """Python and the shell agree on text that nobody thought of."""
+    asked = data.draw(st.lists(_ASKED, min_size=amount, max_size=amount))
+    assert differences(shell, asked) == []

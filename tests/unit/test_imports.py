@@ -1,0 +1,44 @@
+"""Importing the package is cheap, and what one machine needs is in the standard library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scitex_ssh
+
+ROOT = Path(scitex_ssh.__file__).parents[1]
+
+
+def loaded(statement: str) -> set[str]:
+    """The modules that are there after a statement, in a Python that sees no installed package."""
+    program = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_next_to_nothing() -> None:
+    """`import scitex_ssh` adds itself and what typing needs, nothing else."""
+    assert loaded("import scitex_ssh") - loaded("import typing, __future__") == {"scitex_ssh"}
+
+
+CORE = ["errors", "model", "render", "plan.program", "plan.report", "keepers", "backends.shell"]
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_needs_the_standard_library_only(name: str) -> None:
+    """It works in a Python without one installed package, and starts no process and no socket."""
+    modules = loaded(f"import scitex_ssh.{name}")
+    assert f"scitex_ssh.{name}" in modules
+    assert modules & {"click", "pyinfra", "yaml", "asyncio", "subprocess", "socket"} == set()
+
+
+def test_the_python_interface_needs_the_standard_library_only() -> None:
+    """Setting up a tunnel from Python needs no installed package."""
+    assert "scitex_ssh.api" in loaded("import scitex_ssh.api")
