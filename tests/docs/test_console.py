@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from scitex_ssh.backends.shell import generic_scripts
-from tests.lab.conftest import lab as lab
-from tests.lab.conftest import world as world
 from tests.lab.hosts import Host
 from tests.lab.world import World
 
