@@ -66,9 +66,15 @@ def cli() -> str:
 
 def _commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
     """The commands below a group, each with the words that call it; those of `tunnel` are known."""
+    import click
+
     yield path, group
-    for name in sorted(getattr(group, "commands", {})):
-        child = group.commands[name]
+    if not isinstance(group, click.Group):
+        return
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        child = group.get_command(context, name)
+        assert child is not None
         if path == "scitex-ssh tunnel" or child.hidden:
             continue
         yield from _commands(child, f"{path} {name}")
@@ -282,8 +288,7 @@ def _speaks_json() -> list[str]:
     """The commands that take --json."""
     from scitex_ssh.cli.app import app
 
-    commands = app.commands.items()
-    return [f"`{name}`" for name, each in commands if any(item.name == "as_json" for item in each.params)]
+    return [f"`{name}`" for name, each in app.each() if any(item.name == "as_json" for item in each.params)]
 
 
 def _enumeration(words: list[str]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,35 @@ from scitex_ssh.plan.report import Line
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 Command = Callable[..., Any]
+
+
+# Commands in modules of their own (``module:attribute``), which are loaded when one is asked for.
+ELSEWHERE: dict[str, str] = {}
+
+
+class Commands(click.Group):
+    """The commands of this module, and those that are elsewhere."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in alphabetical order."""
+        return sorted({*super().list_commands(ctx), *ELSEWHERE})
+
+    def each(self) -> Iterator[tuple[str, click.Command]]:
+        """All of them that a help text lists, by name."""
+        context = click.Context(self)
+        for name in self.list_commands(context):
+            command = self.get_command(context, name)
+            if command is not None and not command.hidden:
+                yield name, command
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them, or None."""
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = ELSEWHERE[cmd_name].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
 
 
 def _all_help(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -40,7 +70,7 @@ def _print_help(context: click.Context) -> None:
                     _print_help(inner)
 
 
-@click.group(context_settings=SETTINGS)
+@click.group(cls=Commands, context_settings=SETTINGS)
 @click.version_option(scitex_ssh.__version__, "-V", "--version", message="scitex-ssh %(version)s")
 @click.option(
     "--help-recursive",
