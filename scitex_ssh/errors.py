@@ -91,6 +91,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "give the name of an account that exists, with --user.",
     ),
     Problem(
+        "bad-public-key",
+        Exit.USAGE,
+        "{value} is not a public key: {why}.",
+        "give the content of the .pub file of a key.",
+    ),
+    Problem(
         "bad-keepalive",
         Exit.USAGE,
         "{value} is not a keepalive: {why}.",
