@@ -19,6 +19,7 @@ from .container import Container, remove_traces
 from .hosts import Host
 from .names import Names
 from .network import Link, Network, Router, remove_namespaces
+from .priority import raise_limits
 from .trees import tree
 
 PREFIX = "sshlab"
@@ -59,6 +60,7 @@ class Lab:
         with _alone():
             clean()
             self._owner = _own(self.folder)
+        raise_limits()
         self.network.create()
         return self
 

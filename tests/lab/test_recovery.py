@@ -1,8 +1,7 @@
-"""What a tunnel promises of its return: the short version of tests/bench/recovery.py."""
+"""What a tunnel promises of its return: the short version of `build/dev bench recovery`."""
 
 from __future__ import annotations
 
-import argparse
 import re
 import time
 from collections.abc import Iterator
@@ -10,14 +9,16 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
-from tests.bench.recovery import OURS, PORT, Stage, answers, await_, listeners, processes
+from tests.bench.recover.contenders import OURS, Contender
+from tests.bench.recover.looking import PORT, answers, await_, listeners, processes
+from tests.bench.recover.stage import Stage
 
 from .hosts import Host
 from .world import KEY, World
 
 UNIT = OURS[0].unit
 STATE = f"/run/scitex-ssh/{PORT}"
-QUICK = argparse.Namespace(quick=True, give_up=40, settle=2)
+AUTOSSH = next(contender for contender in OURS if contender.keeper == "autossh")
 
 one_suite = pytest.mark.suites("bookworm")
 
@@ -26,7 +27,12 @@ one_suite = pytest.mark.suites("bookworm")
 def stage(world: World) -> Stage:
     """A world with a tunnel that `setup` made and proved."""
     OURS[0].install(world)
-    return Stage(world, OURS[0], QUICK)
+    return staged(world, OURS[0])
+
+
+def staged(world: World, contender: Contender) -> Stage:
+    """A world for short faults."""
+    return Stage(world, contender, quick=True, give_up=40, settle=1)
 
 
 def state(host: Host, field: str = "detail") -> str:
@@ -94,10 +100,10 @@ def test_a_stale_listener_is_taken_back(stage: Stage) -> None:
 @one_suite
 def test_the_engine_autossh_is_back_as_soon(stage: Stage) -> None:
     """Killed ssh and killed autossh, with autossh as the engine."""
-    OURS[1].install(stage.world)
+    AUTOSSH.install(stage.world)
     try:
         for fault in ("kill-ssh", "kill-keeper", "stale-address"):
-            seconds = Stage(stage.world, OURS[1], QUICK).play(fault)
+            seconds = staged(stage.world, AUTOSSH).play(fault)
             assert seconds is not None
             assert seconds <= 6
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -34,12 +34,13 @@ class World:
 
 
 @contextmanager
-def inhabited(lab: Lab, suite: str) -> Iterator[World]:
-    """Give a world of a suite with its people, and remove it afterwards."""
+def inhabited(lab: Lab, suite: str, booted: Collection[str] = NAMES) -> Iterator[World]:
+    """Give a world of a suite with its people, and remove it afterwards. Hosts that are not to be booted stay
+    off."""
     try:
         world = _made(lab, suite)
         _populate(world)
-        together(*(host.boot for host in world.hosts))
+        together(*(host.boot for host in world.hosts if host.name in booted))
         yield world
     finally:
         lab.destroy(*(host for host in lab.hosts if host.name in NAMES))
