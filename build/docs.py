@@ -164,6 +164,7 @@ def _braces(text: str) -> str:
 VARIABLES = {
     "SCITEX_SSH_BASTION_SERVER": "The bastion, where `-b` is not given. A flag wins.",
     "SCITEX_SSH_SECRET_KEY_PATH": "The key, where `-s` is not given. A flag wins.",
+    "SCITEX_SSH_CONFIG": "Your own configuration file, in place of `~/.scitex/ssh/config.yaml`.",
     "SCITEX_SSH_DEBUG_MODE": "`1`: show every shell command as it is run (`sh -x`), and tracebacks.",
     "SCITEX_SSH_PYTHON": "Read by the .pyz only. A path: use this Python; `search`: try each Python before "
     "it is used; `none`: be the shell program, as on a machine without Python.",

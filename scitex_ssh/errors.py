@@ -138,6 +138,32 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "there is no tunnel {name} on this machine.",
         "scitex-ssh status lists the tunnels that there are.",
     ),
+    # --- what is allowed ----------------------------------------------------------------------
+    Problem(
+        "policy-denied",
+        Exit.REFUSED,
+        "{action} is denied for {host} by {path} ({place}).",
+        "only {who} can allow it: scitex-ssh policy show tells what else applies.",
+    ),
+    Problem(
+        "policy-unset",
+        Exit.REFUSED,
+        "nobody has allowed {action} for {host} yet: no configuration says anything of it.",
+        "check that the rules of the networks concerned permit it, then say so once "
+        "(scitex-ssh policy allow {action}), or for this time only (--yes; from Python, consent=True).",
+    ),
+    Problem(
+        "policy-broken",
+        Exit.REFUSED,
+        "{path} is not as it must be, so nothing is allowed: {why}.",
+        "correct it; the place and the words tell what is wrong.",
+    ),
+    Problem(
+        "policy-unreadable",
+        Exit.REFUSED,
+        "{path} cannot be read, so nothing is allowed: {why}.",
+        "check what it is, who owns it, and its mode: ls -l {path}.",
+    ),
     # --- this machine -------------------------------------------------------------------------
     Problem(
         "ssh-missing",
