@@ -31,7 +31,7 @@ def program(
     """The text of a program whose last command is ``entry``.
 
     Args:
-        plans: the steps by the word for them (``setup``, ``remove``).
+        plans: the steps by the word for them and their keeper (``setup_systemd``, ``remove_cron``).
         fragments: short texts that the prelude puts into a tunnel's values.
         entry: a shell command over the functions of the prelude, such as ``main setup "$@"``.
         tunnels: the tunnels that the program is for; none where its flags describe one.
@@ -49,7 +49,7 @@ def program(
         f"version={version}",
         *(module(name) for name in (*MODULES, *extra)),
         *(_text(name, text) for name, text in {**texts, **fragments}.items()),
-        *(_plan(word, plan) for word, plan in plans.items()),
+        _plans(plans),
         _explain(CATALOGUE.values()),
         _tunnels(tunnels),
         # The last line, by which the program also finds its own end in a file that holds more.
@@ -67,11 +67,16 @@ def _text(name: str, text: Template) -> str:
     return f"text_{name}() {{ printf %s {text.shell()}; }}"
 
 
-def _plan(word: str, plan: Plan) -> str:
-    lines = [f"{word}_steps={len(plan.steps)}"]
-    for number, step in enumerate(plan.steps, 1):
-        lines += _step(f"{word}_{number}", step)
+def _plans(plans: Mapping[str, Plan]) -> str:
+    """Every step once, by a number of its own; a plan is a list of these numbers."""
+    steps = {step: str(number) for number, step in enumerate(_distinct(plans), 1)}
+    lines = [line for step, number in steps.items() for line in _step(number, step)]
+    lines += [f"plan_{name}='{' '.join(steps[step] for step in plan.steps)}'" for name, plan in plans.items()]
     return "\n".join(lines)
+
+
+def _distinct(plans: Mapping[str, Plan]) -> Iterable[Step]:
+    return dict.fromkeys(step for plan in plans.values() for step in plan.steps)
 
 
 def _step(name: str, step: Step) -> list[str]:

@@ -14,7 +14,7 @@ DESCRIPTION = Template(
   "forwards": [{"kind": "remote", "listen": "localhost:@port@", "target": "@target@"}],
   "key": "@key_json@",
   "user": "@user@",
-  "keeper": "systemd",
+  "keeper": "@keeper@",
   "engine": "@engine@",
   "keepalive": "@keepalive@"
 }

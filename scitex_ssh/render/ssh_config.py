@@ -21,6 +21,7 @@ HEAD = """\
 # target: @target@
 # key: @key@
 # user: @user@
+# keeper: @keeper@
 # engine: @engine@
 # keepalive: @keepalive@
 """

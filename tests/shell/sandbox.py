@@ -17,12 +17,12 @@ from tests.shell.shells import Shell
 _TRY = """
 exit_status=0 machine=0 work='' me=$(id -un)
 forget; t_name=2222
-test_do_1 >/dev/null 2>&1; echo "before $?"
-show_do_1 >"$out.diff"
-test_do_1 >/dev/null 2>&1; echo "shown $?"
-if test_do_1 >/dev/null 2>&1; then exit; fi
-apply_do_1 >"$out.words" 2>&1; echo "apply $?"
-test_do_1 >/dev/null 2>&1; echo "after $?"
+test_1 >/dev/null 2>&1; echo "before $?"
+show_1 >"$out.diff"
+test_1 >/dev/null 2>&1; echo "shown $?"
+if test_1 >/dev/null 2>&1; then exit; fi
+apply_1 >"$out.words" 2>&1; echo "apply $?"
+test_1 >/dev/null 2>&1; echo "after $?"
 """
 
 

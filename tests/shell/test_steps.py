@@ -200,7 +200,7 @@ def test_a_wrong_owner_is_seen_and_mended(shell: Shell, kind: str, tmp_path: Pat
 def test_the_umask_of_the_caller_does_not_matter(shell: Shell, umask: str, tmp_path: Path) -> None:
     """Modes are the step's; a parent folder made on the way can be entered by everybody."""
     step = directory(str(tmp_path / "a" / "b"), mode="750", owner=OWNER)
-    answer = shell.run(f"{functions(step, {})}\numask {umask}; apply_do_1")
+    answer = shell.run(f"{functions(step, {})}\numask {umask}; apply_1")
     assert (answer.stderr, answer.status) == ("", 0)
     modes = {path: f"{(tmp_path / path).stat().st_mode:o}" for path in ("a", "a/b")}
     assert modes == {"a": "40755", "a/b": "40750"}
@@ -212,11 +212,11 @@ def test_a_file_is_never_there_half_or_open(shell: Shell, tmp_path: Path) -> Non
     step = _file(tmp_path / "it")
     script = f"""{functions(step, TEXTS)}
 mv() {{ stat -c '%a %s' "$2" "$3"; command mv "$@"; }}
-apply_do_1"""
+apply_1"""
     assert shell.run(script).stdout == f"600 {len(CONTENT)}\n640 4\n".replace("600", "640")
     early = f"""{functions(step, TEXTS)}
 chmod() {{ stat -c '%a' "$2"; command chmod "$@"; }}
-apply_do_1"""
+apply_1"""
     assert shell.run(early).stdout == "600\n"
 
 
@@ -225,7 +225,7 @@ def test_a_file_that_cannot_be_put_leaves_nothing_behind(shell: Shell, failing: 
     """When a step fails half-way, the old file stands and no new one lies beside it."""
     put(tmp_path / "it", "old\n")
     before = tree(tmp_path)
-    script = f"{functions(_file(tmp_path / 'it'), TEXTS)}\n{failing}() {{ return 1; }}\napply_do_1"
+    script = f"{functions(_file(tmp_path / 'it'), TEXTS)}\n{failing}() {{ return 1; }}\napply_1"
     assert shell.run(script).status == 1
     assert tree(tmp_path) == before
 
@@ -265,7 +265,7 @@ def test_the_shells_leave_the_same_tree(every_shell: list[Shell], tmp_path: Path
             path.parent.mkdir(parents=True)
             case.make(path)
             if case.outcome == DONE:
-                scripts.append(f"({functions(STEPS[case.kind](path), TEXTS)}\napply_do_1)")
+                scripts.append(f"({functions(STEPS[case.kind](path), TEXTS)}\napply_1)")
         assert shell.run("\n".join(scripts)).stderr == ""
         trees.append(tree(root))
     assert trees == trees[:1] * len(every_shell)

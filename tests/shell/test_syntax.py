@@ -41,7 +41,7 @@ WAIVED = {
     2086: "take_back: the number of a field",
     2088: "a key's path may begin with ~/, which the program itself reads",
     2154: "values that eval sets under a name it makes",
-    2317: "functions called by a name that is put together: test_setup_1",
+    2317: "functions called by a name that is put together: test_1",
     2329: "the same, in the words of newer versions",
 }
 

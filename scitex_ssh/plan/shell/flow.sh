@@ -1,29 +1,29 @@
 # The order of things: look, then check the way, then apply, then prove; and back, if it cannot be proven.
 
-# untrue PLAN: the numbers of the steps of this tunnel that are not true, or will not be after those before.
+# steps_of setup|remove: the numbers of the steps of this tunnel's keeper.
+steps_of() { eval "echo \$plan_${1}_$t_plan"; }
+
+# untrue setup|remove: the numbers of the steps of this tunnel that are not true, or will not be after those before.
 untrue() {
-    eval "count=\$${1}_steps"
-    number=1
     list=
     files=
-    while [ "$number" -le "$count" ]; do
-        phase=$("phase_${1}_$number")
+    for number in $(steps_of "$1"); do
+        phase=$("phase_$number")
         # A service runs with the old files until it is restarted, and what is not there cannot be proven.
         case $phase:$files:$list in
         restart:?*:* | proof:*:?*) list="$list $number" ;;
         *)
-            if ! "test_${1}_$number" >/dev/null 2>&1; then
+            if ! "test_$number" >/dev/null 2>&1; then
                 list="$list $number"
                 [ "$phase" != files ] || files=due
             fi
             ;;
         esac
-        number=$((number + 1))
     done
     echo "$list"
 }
 
-# look PLAN: the due steps of every tunnel, in due_N.
+# look setup|remove COMMAND: the due steps of every tunnel, in due_N.
 look() {
     any=
     for n in $tunnels; do
@@ -41,12 +41,12 @@ look() {
 forget() {
     t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access=''
     t_target_host=localhost t_target_port=22 t_engine=ssh t_keepalive=default
-    t_alive_interval=5 t_alive_count=2 t_connect_timeout=10
+    t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=systemd
 }
 
 kept="name folder unit unit_file state port bastion bastion_host bastion_port bastion_user login known_name known_hosts"
 kept="$kept target target_host target_port key key_json key_id key_access user engine keepalive stage"
-kept="$kept alive_interval alive_count connect_timeout"
+kept="$kept alive_interval alive_count connect_timeout keeper plan scope"
 # keep N, recall N: the values of tunnel N, put by and taken up again.
 keep() { for value in $kept; do eval "k_${1}_$value=\${t_$value-}"; done; }
 recall() { for value in $kept; do eval "t_$value=\$k_${1}_$value"; done; }
@@ -60,8 +60,8 @@ show_plan() {
         recall "$n"
         [ "$1" = remove ] || [ -n "$t_known_hosts" ] || t_known_hosts="# the host key of $t_known_name, pinned when you confirm it"
         for number in $due; do
-            event would-change "$("title_${1}_$number")"
-            "show_${1}_$number"
+            event would-change "$("title_$number")"
+            "show_$number"
         done
         [ -n "$due" ] || event ok "nothing to do"
     done
@@ -119,11 +119,11 @@ setup_all() {
     done
     applying=$ready
     for n in $ready; do recall "$n" && snapshot; done
-    for phase in files reload service restart; do apply_phase setup "$phase"; done
+    for phase in files reload service restart; do apply_phase "$phase"; done
     for n in $applying; do
         recall "$n"
         if wait_verified; then
-            event ok "$("title_setup_$setup_steps")"
+            event ok "$("title_$(steps_of setup | sed 's/.* //')")"
             result "$(level_of "$dialled")"
             commit "$n"
         else
@@ -143,19 +143,16 @@ stands_already() {
     return 1
 }
 
-# apply_phase PLAN PHASE: its steps that are not true, over all tunnels that are still in.
+# apply_phase PHASE: the steps of a set-up that are not true, over all tunnels that are still in.
 apply_phase() {
-    eval "count=\$${1}_steps"
     for n in $applying; do
         recall "$n"
-        number=0
-        while [ "$number" -lt "$count" ]; do
-            number=$((number + 1))
-            [ "$("phase_${1}_$number")" = "$2" ] || continue
+        for number in $(steps_of setup); do
+            [ "$("phase_$number")" = "$1" ] || continue
             if stopped; then interrupted; fi
-            "test_${1}_$number" >/dev/null 2>&1 && continue
-            title=$("title_${1}_$number")
-            if "apply_${1}_$number" >"$work/words" 2>&1; then
+            "test_$number" >/dev/null 2>&1 && continue
+            title=$("title_$number")
+            if "apply_$number" >"$work/words" 2>&1; then
                 event changed "$title"
             else
                 event failed "$title"
@@ -260,18 +257,16 @@ remove_all() {
 remove_phase() {
     for n in $tunnels; do
         recall "$n"
-        number=1
-        while [ "$number" -le "$remove_steps" ]; do
-            if [ "$("phase_remove_$number")" = "$1" ] && ! "test_remove_$number" >/dev/null 2>&1; then
-                title=$("title_remove_$number")
-                if "apply_remove_$number" >"$work/words" 2>&1; then
+        for number in $(steps_of remove); do
+            if [ "$("phase_$number")" = "$1" ] && ! "test_$number" >/dev/null 2>&1; then
+                title=$("title_$number")
+                if "apply_$number" >"$work/words" 2>&1; then
                     event changed "$title"
                 else
                     event failed "$title"
                     problem step-failed title="$title" why="$(grep . "$work/words" | tail -n 1)"
                 fi
             fi
-            number=$((number + 1))
         done
     done
 }

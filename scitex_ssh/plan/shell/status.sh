@@ -31,7 +31,7 @@ observe() {
     fi
     weigh
     tell tunnel "$t_name" level="$level" cause="$cause" detail="$detail" bastion="$t_bastion" target="$t_target" \
-        keeper=systemd adopted="$adopted" since="$since" restarts="$restarts" user="$t_user" \
+        keeper="$t_keeper" adopted="$adopted" since="$since" restarts="$restarts" user="$t_user" \
         take_back="$(supervisor_says mode)" engine="$(written engine)" key="$(written key)"
 }
 

@@ -12,10 +12,14 @@ default_user() {
 bracketed() { case $1 in *:*) printf '[%s]' "$1" ;; *) printf '%s' "$1" ;; esac; }
 json_text() { printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g'; }
 
-# locate PORT: where the parts of a tunnel are.
+# locate NAME [KEEPER]: where the parts of a tunnel are; without KEEPER it is the one that keeps a tunnel of that
+# name now, else systemd.
 # shellcheck disable=SC2034  # the texts and steps of the program use them
 locate() {
     t_name=$1
+    t_keeper=${2:-$(standing_keeper "$1")}
+    t_plan=$(printf %s "$t_keeper" | tr - _)
+    t_scope=system
     t_folder=/etc/scitex-ssh/tunnels/$1
     t_unit=autossh-tunnel-$1.service
     t_unit_file=/etc/systemd/system/$t_unit
@@ -24,12 +28,15 @@ locate() {
     [ -z "${foreground-}" ] || t_unit='' t_unit_file='' t_folder=$foreground t_state=$foreground/state
 }
 
+# standing_keeper NAME
+standing_keeper() { echo systemd; }
+
 # derive: everything that follows from what is given, on a machine that can keep the tunnel.
 derive() { fill_in && check_systemd && check_programs && check_key && find_host_keys; }
 
 # shellcheck disable=SC2034  # the texts of the program use them
 fill_in() {
-    locate "$t_port"
+    locate "$t_port" "$t_keeper"
     [ -n "$t_user" ] || t_user=$(default_user)
     case $t_user in
     [!A-Za-z_]* | *[!A-Za-z0-9_.-]*)
