@@ -67,7 +67,7 @@ weigh() {
     fi
     dial alone localhost
     level=$(level_of "$dialled")
-    [ "$dialled" != mine ] || date +%s >"$t_state/proof" 2>/dev/null
+    remember_proof
     case $dialled in
     mine)
         detail="answers with this host's own key"
@@ -98,14 +98,6 @@ not_connected() {
     ssh_cause "$work/words.$t_name" || :
     capturing=0
     case $found in ssh-failed) ;; *) cause=$found ;; esac
-}
-
-# This very connection answered less than five seconds ago. Whoever asks every second would otherwise have
-# this machine's sshd refuse the tunnel's users: to it, all of them and the proof come from localhost.
-proven_lately() {
-    proof=$(cat "$t_state/proof" 2>/dev/null) || return 1
-    age=$(($(date +%s) - ${proof:-0}))
-    [ "$age" -ge 0 ] && [ "$age" -lt 5 ] && [ "$proof" -ge "${since:-0}" ]
 }
 
 status_all() {
