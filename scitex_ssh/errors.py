@@ -469,6 +469,61 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "take it.",
         "choose a port below, or reserve it on the bastion: sysctl net.ipv4.ip_local_reserved_ports={port}.",
     ),
+    # --- the gateway --------------------------------------------------------------------------
+    Problem(
+        "bad-machine",
+        Exit.USAGE,
+        "{value} is not a name of a machine: {why}.",
+        "use up to 128 of A-Z, a-z, 0-9, '.', '_', ':' and '-', beginning with a letter or digit.",
+    ),
+    Problem(
+        "gateway-settings",
+        Exit.CONFIGURATION,
+        "the gateway cannot be started with {name}: {why}.",
+        "see scitex-ssh gateway serve --help for what it can be.",
+    ),
+    Problem(
+        "gateway-storage",
+        Exit.FAILED,
+        "the gateway's database {url} cannot be used: {why}.",
+        "check that it is there, that its folder can be written, and its version.",
+    ),
+    Problem(
+        "gateway-full",
+        Exit.FAILED,
+        "all ports of the gateway, {first} to {last}, are given out or held by other programs.",
+        "widen the range, or revoke machines that are gone: scitex-ssh gateway list.",
+    ),
+    Problem(
+        "gateway-token",
+        Exit.NOT_AUTHORISED,
+        "the gateway does not accept the token: {why}.",
+        "ask its admin for a new one: scitex-ssh gateway token create.",
+    ),
+    Problem(
+        "gateway-identity",
+        Exit.REFUSED,
+        "machine {name} was enrolled by somebody else, so it cannot be taken over.",
+        "enrol under another name, or have the admin revoke that one.",
+    ),
+    Problem(
+        "gateway-revoked",
+        Exit.REFUSED,
+        "machine {name} was revoked by an admin.",
+        "enrol with a new key and a new token.",
+    ),
+    Problem(
+        "gateway-unknown",
+        Exit.FAILED,
+        "the gateway knows no {what} {name}.",
+        "scitex-ssh gateway list and scitex-ssh gateway token list show what it knows.",
+    ),
+    Problem(
+        "gateway-name-taken",
+        Exit.FAILED,
+        "the name {name} is another {what}'s.",
+        "choose another name.",
+    ),
     # --- the rest -----------------------------------------------------------------------------
     Problem(
         "interrupted",

@@ -1,0 +1,313 @@
+"""Who gets which port, and who does not."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from scitex_ssh.errors import SSHError
+from scitex_ssh.gateway import ports, secrets
+from scitex_ssh.gateway.machine import MachineName
+from scitex_ssh.gateway.ports import Pool
+from scitex_ssh.gateway.store import Caller, Store
+
+from .model import POOL, SHARED, Clock, token, url, wish
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A time that only a test moves."""
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Store:
+    """An empty gateway on a bastion whose ports are all free."""
+    return Store(url(tmp_path), POOL, clock=clock, busy=lambda port: False)
+
+
+def slug(caught: pytest.ExceptionInfo[SSHError]) -> str:
+    """The slug of an error that was raised."""
+    return caught.value.slug
+
+
+# Tokens
+
+
+def test_a_token_is_good_for_its_uses(store: Store) -> None:
+    """Each new machine uses it up by one, and the next is told so."""
+    made = token(store, uses=2)
+    first, secret = store.register(wish(), Caller(token=made))
+    assert (first.state, first.owner) == ("active", "token:t")
+    assert secret
+    store.register(wish(), Caller(token=made))
+    with pytest.raises(SSHError, match="it is used up") as caught:
+        store.register(wish(), Caller(token=made))
+    assert slug(caught) == "gateway-token"
+
+
+def test_a_failed_registration_uses_no_token(store: Store) -> None:
+    """What was refused for another reason can be tried again with the same token."""
+    made = token(store, uses=1)
+    taken, _ = store.register(wish("a"), SHARED)
+    with pytest.raises(SSHError) as caught:
+        store.register(wish(name=taken.name), Caller(token=made))
+    assert slug(caught) == "gateway-name-taken"
+    assert store.register(wish(), Caller(token=made))[0].state == "active"
+
+
+def test_a_token_expires(store: Store, clock: Clock) -> None:
+    """It is good up to its time, and not after it."""
+    made = token(store, seconds=60)
+    store.register(wish(), Caller(token=made))
+    clock.now += 61
+    with pytest.raises(SSHError, match="it has expired"):
+        store.register(wish(), Caller(token=made))
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "ü" * 5, "\udcff"])
+def test_a_wrong_token_is_refused(store: Store, wrong: str) -> None:
+    """One that nobody made opens nothing."""
+    token(store)
+    with pytest.raises(SSHError) as caught:
+        store.register(wish(), Caller(token=wrong))
+    assert slug(caught) == "gateway-token"
+    assert store.machines() == []
+
+
+def test_a_revoked_token_is_unknown(store: Store) -> None:
+    """Revoking a token ends it at once, and machines that used it stay."""
+    made = token(store)
+    machine, _ = store.register(wish(), Caller(token=made))
+    with store.writing() as db:
+        secrets.revoke(db, "t")
+    with pytest.raises(SSHError, match="was revoked"):
+        store.register(wish(), Caller(token=made))
+    assert store.find(machine.id).state == "active"
+
+
+def test_a_token_is_kept_as_a_digest(store: Store, tmp_path: Path) -> None:
+    """Neither a token nor a machine's secret is anywhere in the database."""
+    made = token(store)
+    _, secret = store.register(wish(), Caller(token=made))
+    store.engine.dispose()
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"token:t" in content
+    assert made.encode() not in content
+    assert secret.encode() not in content
+
+
+# Identity
+
+
+def test_a_shared_key_does_not_take_another_owners_machine(store: Store) -> None:
+    """A machine that somebody else vouched for stays that one's."""
+    machine, _ = store.register(wish("a"), SHARED)
+    thief = replace(SHARED, owner="key:other")
+    with pytest.raises(SSHError) as caught:
+        store.register(wish("a"), thief)
+    assert slug(caught) == "gateway-identity"
+    with pytest.raises(SSHError):
+        store.renew("a", thief)
+    assert store.find("a") == machine
+
+
+def test_a_shared_key_does_not_take_a_machine_with_a_key_of_its_own(store: Store) -> None:
+    """Nor one that enrolled with a token."""
+    machine, _ = store.register(wish(), Caller(token=token(store)))
+    with pytest.raises(SSHError) as caught:
+        store.register(wish(machine.id), SHARED)
+    assert slug(caught) == "gateway-identity"
+
+
+def test_a_machine_comes_back_by_what_it_has(store: Store, clock: Clock) -> None:
+    """With its secret or the proof of its key, but not with the public key alone; to its old port."""
+    wanted = wish()
+    machine, secret = store.register(wanted, Caller(token=token(store, uses=1)))
+    clock.now += store.lease + 1
+    assert [one.id for one in store.expire()] == [machine.id]
+    with pytest.raises(SSHError) as caught:
+        store.register(wanted, Caller())
+    assert slug(caught) == "gateway-token"
+    with pytest.raises(SSHError):
+        store.register(wanted, Caller(secret="wrong"))
+    for caller in (Caller(secret=secret), Caller(proven=True)):
+        again, _ = store.register(wanted, caller)
+        assert (again.id, again.port, again.state) == (machine.id, machine.port, "active")
+
+
+def test_an_old_port_that_is_another_machines_is_not_taken(store: Store, clock: Clock) -> None:
+    """The machine that comes back gets another one, and keeps that."""
+    first, _ = store.register(wish("first"), SHARED)
+    clock.now += store.lease + 1
+    store.expire()
+    others = [store.register(wish(f"o{number}"), SHARED)[0].port for number in range(10)]
+    assert first.port in others
+    with pytest.raises(SSHError) as caught:
+        store.register(wish("first"), SHARED)
+    assert slug(caught) == "gateway-full"
+    store.revoke("o0")
+    again, _ = store.register(wish("first"), SHARED)
+    assert again.port == others[0]
+
+
+# Approval
+
+
+def test_in_approve_mode_a_machine_waits_without_a_port(tmp_path: Path) -> None:
+    """It has no port before an admin says so, and then it has one."""
+    store = Store(url(tmp_path), POOL, approve=True, busy=lambda port: False)
+    machine, _ = store.register(wish("a"), SHARED)
+    assert (machine.state, machine.port) == ("pending", None)
+    assert store.register(wish("a"), SHARED)[0].state == "pending"
+    assert store.counts()["free"] == 10
+    approved = store.approve_machine("a")
+    assert (approved.state, approved.port) == ("active", 20000)
+    assert [note["what"] for note in store.audit()] == ["approved", "pending"]
+
+
+def test_a_name_is_one_machines(store: Store) -> None:
+    """A machine can be called otherwise, but not as another is."""
+    store.register(wish("a"), SHARED)
+    store.register(wish("b"), SHARED)
+    assert store.rename("a", MachineName("lab")).name == "lab"
+    assert store.find("lab").id == "a"
+    with pytest.raises(SSHError) as caught:
+        store.rename("b", MachineName("lab"))
+    assert slug(caught) == "gateway-name-taken"
+
+
+# Ports
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_a_port_that_a_program_holds_is_not_given_out(tmp_path: Path, address: str) -> None:
+    """Whatever the address is on which it listens; when it lets go, the port is free again."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.bind((address, 0))
+        listener.listen()
+        taken = listener.getsockname()[1]
+        pool = Pool(taken, taken, ephemeral=range(0))
+        with pytest.raises(SSHError) as caught:
+            Store(url(tmp_path), pool).register(wish(), Caller(owner="key:a"))
+        assert slug(caught) == "gateway-full"
+        assert ports.busy(taken)
+    assert not ports.busy(taken)
+    assert Store(url(tmp_path), pool).register(wish(), Caller(owner="key:a"))[0].port == taken
+
+
+def test_the_ephemeral_range_is_left_out(tmp_path: Path) -> None:
+    """But for what the kernel was told to leave alone."""
+    (tmp_path / "ip_local_port_range").write_text("32768\t60999\n")
+    (tmp_path / "ip_local_reserved_ports").write_text("32770,32780-32781\n")
+    pool = Pool.here(32766, 32790, tmp_path)
+    assert list(pool) == [32766, 32767, 32770, 32780, 32781]
+
+
+@pytest.mark.parametrize(("first", "last"), [(40000, 50000), (5, 2000), (3000, 2000), (60000, 70000)])
+def test_a_range_that_cannot_be(first: int, last: int) -> None:
+    """A range of nothing but ephemeral, privileged or no ports is refused."""
+    with pytest.raises(SSHError) as caught:
+        Pool(first, last)
+    assert slug(caught) == "gateway-settings"
+
+
+def test_another_range_later_keeps_what_is_held(tmp_path: Path) -> None:
+    """A machine keeps its port for as long as it is there; free ports follow the range."""
+    free = lambda port: False  # noqa: E731  # a busy() that says no
+    machine, _ = Store(url(tmp_path), POOL, busy=free).register(wish("a"), SHARED)
+    store = Store(url(tmp_path), Pool(21000, 21001), busy=free)
+    assert store.find("a").port == machine.port
+    assert store.counts()["free"] == 2
+    assert store.register(wish("b"), SHARED)[0].port == 21000
+
+
+# Trouble
+
+
+def test_two_hundred_at_once(tmp_path: Path) -> None:
+    """Two gateways on one database, and two hundred machines that come in the same second."""
+    pool = Pool(20000, 20399)
+    stores = [Store(url(tmp_path), pool, busy=lambda port: False) for _ in range(2)]
+
+    def come(number: int) -> int | None:
+        return stores[number % 2].register(wish(f"m{number}"), SHARED)[0].port
+
+    with ThreadPoolExecutor(40) as crowd:
+        given = list(crowd.map(come, range(200)))
+    assert len(set(given)) == 200
+    assert set(given) <= set(pool)
+    assert len(stores[0].machines("active")) == 200
+
+
+REGISTERING = """
+import itertools, sys
+sys.path.insert(0, {root!r})
+from tests.gateway.model import *
+store = Store({url!r}, Pool(20000, 32767), busy=lambda port: False)
+for number in itertools.count({start}):
+    machine, _ = store.register(wish(f"m{{number}}"), SHARED)
+    print(machine.id, machine.port, flush=True)
+"""
+
+
+def test_kill_dash_nine_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """Five times a gateway is killed while it registers; each port that it named is still that machine's."""
+    root = str(Path(__file__).parents[2])
+    told: dict[str, int] = {}
+    for turn in range(5):
+        program = REGISTERING.format(root=root, url=url(tmp_path), start=turn * 10_000)
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            first = child.stdout.readline()
+            time.sleep(0.05 + 0.07 * turn)
+            child.send_signal(signal.SIGKILL)
+            lines = [first, *child.stdout.readlines()]
+        for line in lines:
+            if line.endswith("\n"):
+                name, port = line.split()
+                told[name] = int(port)
+    store = Store(url(tmp_path), Pool(20000, 32767), busy=lambda port: False)
+    kept = {machine.id: machine.port for machine in store.machines("active")}
+    assert len(told) >= 5
+    assert told.items() <= kept.items()
+    # At most the one that was being told when the plug was pulled.
+    assert len(kept) - len(told) <= 5
+    with store.reading() as db:
+        assert db.scalar(text("PRAGMA integrity_check")) == "ok"
+        assert db.scalar(text("PRAGMA synchronous")) == 2
+
+
+def test_a_database_of_the_future_is_left_alone(tmp_path: Path) -> None:
+    """An older gateway does not touch what a newer one wrote."""
+    store = Store(url(tmp_path), POOL)
+    with store.writing() as db:
+        db.execute(text("UPDATE meta SET value = '99' WHERE key = 'schema'"))
+    with pytest.raises(SSHError, match="newer version") as caught:
+        Store(url(tmp_path), POOL)
+    assert slug(caught) == "gateway-storage"
+
+
+@pytest.mark.parametrize("wrong", ["sqlite:////nowhere/at/all.db", "nonsense", "oracle9://x", "sqlite:////"])
+def test_a_database_that_cannot_be(wrong: str) -> None:
+    """A URL that leads nowhere is one clear error."""
+    with pytest.raises(SSHError) as caught:
+        Store(wrong, POOL)
+    assert slug(caught) == "gateway-storage"
+
+
+def test_the_password_of_a_database_is_not_told() -> None:
+    """An error names the database without the secret in its URL."""
+    with pytest.raises(SSHError) as caught:
+        Store("oracle9://user:hunter2@host/db", POOL)
+    assert "hunter2" not in str(caught.value)
