@@ -5,16 +5,19 @@ A fault acts at the far end of a host's cable: the host meets the effect and can
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
+from pathlib import Path
 from typing import NamedTuple
 
 from .command import CommandFailed, run
 from .hosts import Host
 from .network import Link, ip, nft
 
-
-class FaultUnavailable(RuntimeError):
-    """The kernel of this machine cannot make a fault."""
+SLOWLINE = str(Path(__file__).with_name("slowline.py"))
 
 
 class Flow(NamedTuple):
@@ -67,22 +70,48 @@ def heal_flow(host: Host) -> None:
     _unfilter(host.link, "black_hole")
 
 
-def netem(host: Host, *, loss: float = 0, delay: float = 0) -> None:
-    """Lose a share of the packets in percent, and delay the rest by milliseconds, each way."""
-    clear_netem(host)
-    # By the filter, since the kernel may lack the netem queue, which then only a delay misses.
-    rule = f"ether type {{ ip, ip6 }} numgen random mod 10000 < {round(loss * 100)} drop"
-    _filter(host.link, "loss", [rule], [rule])
-    if delay:
-        _delay(host.link, delay)
+class SlowLine:
+    """A line between a host and its segment that delays and loses packets, and can stall."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def stall(self, seconds: float) -> None:
+        """Hold every packet up for so long, from now on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"stall {seconds}\n")
+        self._process.stdin.flush()
 
 
-def clear_netem(host: Host) -> None:
-    """Give the host its good line back."""
-    _unfilter(host.link, "loss")
-    for namespace, interface in _ends(host.link):
-        if "netem" in _tc(namespace, "show", interface):
-            _tc(namespace, "del", interface)
+@contextmanager
+def slow_line(host: Host, *, loss: float = 0, delay: float = 0) -> Iterator[SlowLine]:
+    """Lose a share of the packets in percent, and delay the rest by milliseconds, each way.
+
+    Between the host's cable and its bridge come a bridge of its own and, between the two, a program with a
+    TAP device on each: few kernels lack TAP, this one lacks the netem queue.
+    """
+    link = host.link
+    namespace, port, bridge = link.segment.namespace, link.port, link.segment.bridge
+    number = port.rpartition("-")[2]
+    far, near, slow = f"tapf{number}", f"tapn{number}", f"slow{number}"
+    argv = ["ip", "netns", "exec", namespace, sys.executable, SLOWLINE, far, near, str(loss), str(delay)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(argv, text=True, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            assert process.stdout.readline() == "open\n"
+            options = ("forward_delay", "0", "mcast_snooping", "0")
+            ip(namespace, "link", "add", "name", slow, "type", "bridge", *options)
+            ip(namespace, "link", "set", far, "master", slow, "up")
+            ip(namespace, "link", "set", near, "master", bridge, "up")
+            ip(namespace, "link", "set", slow, "up")
+            ip(namespace, "link", "set", port, "master", slow)
+            yield SlowLine(process)
+        finally:
+            with suppress(CommandFailed):
+                ip(namespace, "link", "set", port, "master", bridge)
+            process.kill()
+            with suppress(CommandFailed):
+                ip(namespace, "link", "del", slow)
 
 
 def readdress(host: Host) -> None:
@@ -158,20 +187,3 @@ def _end(text: str) -> tuple[str, int]:
 def _public_addresses(host: Host) -> set[str]:
     link = host.router.wan if host.router else host.link
     return {str(link.address), str(link.address6)}
-
-
-def _ends(link: Link) -> tuple[tuple[str, str], tuple[str, str]]:
-    return ((link.namespace, link.interface), (link.segment.namespace, link.port))
-
-
-def _delay(link: Link, milliseconds: float) -> None:
-    try:
-        for namespace, interface in _ends(link):
-            _tc(namespace, "replace", interface, "netem", "delay", f"{milliseconds}ms")
-    except CommandFailed as reason:
-        raise FaultUnavailable("This kernel has no netem queue (CONFIG_NET_SCH_NETEM).") from reason
-
-
-def _tc(namespace: str, action: str, interface: str, *words: str) -> str:
-    inside = ("ip", "netns", "exec", namespace)
-    return run(*inside, "tc", "qdisc", action, "dev", interface, "root", *words)
