@@ -15,7 +15,7 @@ from scitex_ssh.render.template import Template
 # The values of one tunnel, by the name of their shell variable without its ``t_``.
 Binding = Mapping[str, str]
 
-MODULES = ("base", "steps", "tunnel", "bastion", "proof", "flow", "status", "doctor")
+MODULES = ("base", "steps", "tunnel", "bastion", "proof", "beside", "flow", "status", "doctor")
 BEGINS = "# scitex-ssh program begins"
 
 

@@ -48,7 +48,8 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="short outages, one run")
     parser.add_argument("--worlds", type=int, default=1, metavar="N", help="worlds at the same time (1)")
     parser.add_argument("--turns", type=int, default=3, metavar="N", help="of them at work at a time (3)")
-    parser.add_argument("--give-up", type=float, metavar="SECONDS", help="(200; quick: 60)")
+    parser.add_argument("--give-up", type=float, metavar="SECONDS", help="(200; peers: 90; quick: 60)")
+    parser.add_argument("--peer-runs", type=int, metavar="N", help="runs of each fault for a peer (3)")
     settle = "how long the tunnel stands before a fault, up to twice (4; peers: 35; quick: 2)"
     parser.add_argument("--settle", type=float, metavar="SECONDS", help=settle)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
@@ -60,7 +61,6 @@ def flags() -> argparse.Namespace:
     options.faults = options.faults.split(",")
     options.suites = options.suites.split(",")
     options.runs = options.runs or (1 if options.quick else 10)
-    options.give_up = options.give_up or (60 if options.quick else 200)
     usual = ["scitex-ssh", *(peer.name for peer in PEERS if options.peers)]
     options.contenders = options.contenders.split(",") if options.contenders else usual
     for what, chosen, there in (
@@ -78,9 +78,12 @@ def parts(options: argparse.Namespace) -> list[Part]:
     made = []
     for name in options.contenders:
         # Keepers such as autossh are slower after a session that was short.
-        settle = options.settle or (2 if options.quick else 4 if KNOWN[name] in OURS else 35)
+        ours = KNOWN[name] in OURS
+        settle = options.settle or (2 if options.quick else 4 if ours else 35)
+        give_up = options.give_up or (60 if options.quick else 200 if ours else 90)
+        runs = options.runs if ours else min(options.runs, options.peer_runs or 3)
         for suite in options.suites:
-            made.append(Part(suite, KNOWN[name], options.faults * options.runs, settle))
+            made.append(Part(suite, KNOWN[name], options.faults * runs, settle, give_up))
     return made
 
 
@@ -99,7 +102,7 @@ def main() -> int:
         tree(suite)
     played = parts(options)
     began = time.monotonic()
-    troupe = Troupe(played, quick=options.quick, give_up=options.give_up, turns=options.turns)
+    troupe = Troupe(played, quick=options.quick, turns=options.turns)
     troupe.play(options.worlds)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
     report = {
@@ -111,7 +114,7 @@ def main() -> int:
         "minutes": round((time.monotonic() - began) / 60),
         "worlds": options.worlds,
         "quick": options.quick,
-        "give_up": options.give_up,
+        "give_up": {part.contender.title: part.give_up for part in played},
         "rows": [row(name, part) for part in played for name in options.faults],
     }
     table = markdown(report)

@@ -63,6 +63,7 @@ make_work() {
 
 tidy() {
     trap '' INT TERM HUP
+    end_all_beside
     [ -z "${work-}" ] || close_masters
     [ -z "${work-}" ] || rm -rf "$work"
 }

@@ -111,8 +111,7 @@ setup_all() {
             result "$(cat "$work/$t_name.level")"
             continue
         fi
-        if check_target && check_bastion && check_port; then
-            keep "$n"
+        if check_target && check_bastion && check_port && keep "$n" && prove_beside; then
             eval "due_$n=\$(untrue setup)"
             ready="$ready $n"
         fi
@@ -120,6 +119,7 @@ setup_all() {
     applying=$ready
     for n in $ready; do recall "$n" && snapshot; done
     for phase in files reload service restart; do apply_phase "$phase"; done
+    end_all_beside
     for n in $applying; do
         recall "$n"
         if wait_verified; then

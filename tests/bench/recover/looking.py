@@ -33,7 +33,11 @@ def processes(host: Host, name: str) -> set[int]:
     """The processes of a host that have a name, numbered as on this machine."""
     group: Cgroup = host.container.cgroup
     found = set()
-    for file in group.path.rglob("cgroup.procs"):
+    files: list[Path] = []
+    # Groups go while one looks: what they held is seen by the next look.
+    with suppress(OSError):
+        files.extend(group.path.rglob("cgroup.procs"))
+    for file in files:
         with suppress(OSError):
             for pid in file.read_text().split():
                 with suppress(OSError):

@@ -35,9 +35,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     outages = ", short outages" if report["quick"] else ""
     most = max(len(row["runs"]) for row in rows)
     spoilt = sum(row["spoilt"] for row in rows)
+    never = " or ".join(f"{value:g}" for value in sorted(set(report["give_up"].values())))
     lines = [
-        f"Median / worst of {most} runs{outages}; `×n` where there were n. Never: not within "
-        f"{report['give_up']:g} s. {report['machine']}, {report['worlds']} worlds side by side, "
+        f"Median / worst of {most} runs{outages}; `×n` where there were n. Never: not within {never} s. "
+        f"{report['machine']}, {report['worlds']} worlds side by side, "
         f"load {report['load']}, {report['priority']}; commit {report['commit']}, {report['date']}."
         + (f" {spoilt} runs were played again, since their world had broken." if spoilt else ""),
         "",

@@ -16,6 +16,9 @@ from .contenders import Contender
 from .looking import PORT, answers, await_, listeners
 from .played import FAULTS, Play
 
+# A recovery that takes longer than this is not delayed by what the others do.
+PATIENCE = 25
+
 
 class Stage:
     """A world with one contender on it.
@@ -59,16 +62,28 @@ class Stage:
                     begun = row.play(play)
                     return self._back(play, begun)
                 except TimeoutError:
-                    # Not even an attempt, or no answer.
+                    # Not even an attempt.
                     return None
 
     def _back(self, play: Play, begun: float) -> float | None:
         """The seconds from a moment until the port answers."""
-        end = begun + self.give_up
-        if play.anew:
-            await_(lambda: listeners(self.world.bastion, PORT) - play.before, end - time.monotonic())
-        answered = answers(self.world, end - time.monotonic())
+        soon = min(begun + self.give_up, time.monotonic() + PATIENCE)
+        answered = self._answered(play, soon)
+        if answered is None:
+            # Not within seconds: others may have the turn.
+            self.turns.release()
+            answered = self._answered(play, begun + self.give_up)
+            self.turns.acquire()
         return None if answered is None else max(answered - begun, 0)
+
+    def _answered(self, play: Play, end: float) -> float | None:
+        """When the port answered, or nothing until then."""
+        if play.anew:
+            try:
+                await_(lambda: listeners(self.world.bastion, PORT) - play.before, end - time.monotonic())
+            except TimeoutError:
+                return None
+        return answers(self.world, end - time.monotonic())
 
     def reset(self) -> None:
         """The tunnel stands, with nothing left of the run before."""

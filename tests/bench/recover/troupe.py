@@ -32,6 +32,7 @@ class Part:
     contender: Contender
     runs: list[str]
     settle: float
+    give_up: float
     worlds: int = 0
     times: dict[str, list[float | None]] = field(default_factory=lambda: defaultdict(list))
     spoilt: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -40,10 +41,9 @@ class Part:
 class Troupe:
     """All parts, and the worlds that play them."""
 
-    def __init__(self, parts: list[Part], *, quick: bool, give_up: float, turns: int) -> None:
+    def __init__(self, parts: list[Part], *, quick: bool, turns: int) -> None:
         self.parts = parts
         self.quick = quick
-        self.give_up = give_up
         self.turns = threading.Semaphore(turns)
         self._lock = threading.Lock()
         self._labs: set[Lab] = set()
@@ -85,7 +85,7 @@ class Troupe:
                     world,
                     part.contender,
                     quick=self.quick,
-                    give_up=self.give_up,
+                    give_up=part.give_up,
                     settle=part.settle,
                     turns=self.turns,
                 )
