@@ -251,6 +251,13 @@ FIELDS = {
     "checks[].slug": "The [error](errors.md) that was found, or null.",
     "checks[].sentence": "Its words, or null.",
     "checks[].next": "What to do about it, or null.",
+    "hosts": "`bastion`: the hosts that this bastion knows.",
+    "hosts[].name": "The host's name.",
+    "hosts[].account": "The account that it logs in as.",
+    "hosts[].ports": "The ports that it may hold.",
+    "hosts[].holds": "Those of them that are held now.",
+    "hosts[].keys": "Its public keys.",
+    "hosts[].fingerprints": "The fingerprints of those.",
     "errors": "The errors, the first deciding the status.",
     "errors[].slug": "The error's name.",
     "errors[].sentence": "What went wrong, and why.",
@@ -275,8 +282,8 @@ def json_shape() -> str:
     rows += [f"| `{path}` | {' or '.join(sorted(types[path]))} | {FIELDS[path]} |" for path in FIELDS]
     parts = [
         "# JSON",
-        f"With `--json`, {_enumeration(_speaks_json())} print one object on standard output and nothing "
-        "else, also when they fail. The functions of the same names in [Python](python.md) return a mapping "
+        f"With `--json`, {_enumeration(_speaks_json())} and those of `bastion` print one object on standard "
+        "output and nothing else, also when they fail. The functions of the same names in [Python](python.md) return a mapping "
         "with the same fields but `version` and `command`.",
         "\n".join(rows),
     ]
@@ -348,6 +355,11 @@ def _samples() -> dict[str, object]:
             "check|name=login|title=the login|verdict=failed|evidence=|slug=account-expired"
             "|sentence=the bastion takes the key but the account tunnel@bastion is expired or its password "
             "must change.|next=have the bastion's administrator look at: chage -l USER.",
+        ),
+        "The hosts of a bastion": envelope(
+            "bastion list",
+            0,
+            "host|lab1|account=t-lab1|ports=27891|holds=27891|keys=ssh-ed25519 AAAA|prints=SHA256:wL3AVa",
         ),
         "An error": envelope("setup", 20, "error|2222|bastion-unresolved|host=gw.example.com"),
         "A wrong command line": failure(),

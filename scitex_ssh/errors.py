@@ -524,6 +524,61 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "the name {name} is another {what}'s.",
         "choose another name.",
     ),
+    # --- this machine as a bastion ------------------------------------------------------------
+    Problem(
+        "bad-host",
+        Exit.USAGE,
+        "{value} is not a name for a host: {why}.",
+        "use up to 28 of a-z, 0-9 and '-', beginning with a letter or digit.",
+    ),
+    Problem(
+        "bastion-not-ready",
+        Exit.CONFIGURATION,
+        "this machine is not set up as a bastion, or is no longer as set-up left it.",
+        "sudo scitex-ssh bastion setup (--dry-run shows what is missing).",
+    ),
+    Problem(
+        "sshd-refused",
+        Exit.FAILED,
+        "sshd was not given its part for a bastion: {why}.",
+        "what it was told before is in force; cure the cause and run the same command again.",
+    ),
+    Problem(
+        "bastion-step",
+        Exit.FAILED,
+        "the step '{title}' failed: {why}.",
+        "cure the cause and run the same command again; the steps before it stay.",
+    ),
+    Problem(
+        "account-foreign",
+        Exit.REFUSED,
+        "the account {account} exists, and is not one that scitex-ssh made.",
+        "give the host another name.",
+    ),
+    Problem(
+        "key-elsewhere",
+        Exit.REFUSED,
+        "the key of {name} already stands in another line of {path}, and sshd heeds only the first.",
+        "take that line away if it is not needed, or give the host a key of its own: ssh-keygen -t ed25519.",
+    ),
+    Problem(
+        "port-of-other",
+        Exit.PORT_TAKEN,
+        "port {port} of this bastion is {other}'s.",
+        "choose another port, or none and one is chosen; or scitex-ssh bastion revoke {other}.",
+    ),
+    Problem(
+        "no-such-host",
+        Exit.FAILED,
+        "this bastion knows no host {name}.",
+        "scitex-ssh bastion list shows those that it knows.",
+    ),
+    Problem(
+        "revoke-failed",
+        Exit.FAILED,
+        "the key of {name} no longer opens anything new, but the step '{title}' failed: {why}.",
+        "find out what it is (ss -ltnp, ps), end it, and revoke {name} again.",
+    ),
     # --- the rest -----------------------------------------------------------------------------
     Problem(
         "interrupted",

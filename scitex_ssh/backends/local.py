@@ -43,11 +43,20 @@ def run(
         extra=("main",),
         version=__version__,
     )
+    return run_program(text, ["--machine", *flags], tell)
+
+
+def run_program(
+    text: str,
+    arguments: Iterable[str],
+    tell: Callable[[Line], None] = lambda line: None,
+) -> Report:
+    """Run a program of ours here with these arguments, ``--machine`` being among them."""
     try:
         with tempfile.TemporaryDirectory(prefix="scitex-ssh-") as folder:
             path = Path(folder) / "program"
             path.write_text(text, encoding="utf-8")
-            return _report([*_shell(), str(path), "--machine", *flags], tell, Path(folder) / "stop")
+            return _report([*_shell(), str(path), *arguments], tell, Path(folder) / "stop")
     except OSError as problem:
         if problem.filename is None or "scitex-ssh" in str(problem.filename):
             raise error("disk-full", path=tempfile.gettempdir()) from problem

@@ -24,7 +24,9 @@ Command = Callable[..., Any]
 
 
 # Commands in modules of their own (``module:attribute``), which are loaded when one is asked for.
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE: dict[str, str] = {
+    "bastion": "scitex_ssh.cli.bastion:bastion",
+}
 
 
 class Commands(click.Group):
@@ -279,6 +281,13 @@ def script_status(port: str | None) -> int:
 def script_remove(port: str) -> int:
     """Print a script that removes one tunnel."""
     print(shell.baked("remove", [Port(port)]), end="")
+    return Exit.DONE
+
+
+@script.command("bastion")
+def script_bastion() -> int:
+    """Print the script of a bastion: its first argument is the word, as of ``scitex-ssh bastion``."""
+    print(shell.bastion(), end="")
     return Exit.DONE
 
 

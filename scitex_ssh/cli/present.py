@@ -106,10 +106,15 @@ def table(seen: Iterable[Observation]) -> None:
     if len(rows) == 1:
         print("There is no tunnel on this machine. scitex-ssh setup makes one.", file=sys.stderr)
         return
+    columns(rows)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> None:
+    """Rows of as many cells each, one below the other; a level in the second has its colour."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, [*widths, 0])]
-        cells[1] = _paint(cells[1], row[1])
+        cells[1] = _paint(cells[1], row[1] if row[1] in _COLOURS else "")
         print("  ".join(cells).rstrip())
 
 

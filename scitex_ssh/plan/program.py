@@ -26,6 +26,7 @@ def program(
     entry: str,
     tunnels: Iterable[Binding] = (),
     extra: Iterable[str] = (),
+    modules: Iterable[str] = MODULES,
     version: str,
 ) -> str:
     """The text of a program whose last command is ``entry``.
@@ -36,6 +37,7 @@ def program(
         entry: a shell command over the functions of the prelude, such as ``main setup "$@"``.
         tunnels: the tunnels that the program is for; none where its flags describe one.
         extra: modules besides the usual ones.
+        modules: the usual ones, or others in their place.
         version: what ``--version`` says.
     """
     texts = {name: text for plan in plans.values() for name, text in plan.texts.items()}
@@ -47,7 +49,7 @@ def program(
         "LC_ALL=C",
         "export LC_ALL",
         f"version={version}",
-        *(module(name) for name in (*MODULES, *extra)),
+        *(module(name) for name in (*modules, *extra)),
         *(_text(name, text) for name, text in {**texts, **fragments}.items()),
         _plans(plans),
         _explain(CATALOGUE.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Union
 
@@ -82,7 +82,47 @@ class Check:
     next_move: str
 
 
-Line = Union[Event, Diff, Proof, Observation, Check, SSHError]
+@dataclass(frozen=True)
+class Guest:
+    """A host that a bastion knows.
+
+    Attributes:
+        name: its name.
+        ports: the ports that its key may hold.
+        holds: those of them that somebody listens on.
+        keys: its public keys, each ``type base64``.
+        prints: their fingerprints.
+        account: the account that it logs in as.
+    """
+
+    name: str
+    ports: tuple[int, ...]
+    holds: tuple[int, ...]
+    keys: tuple[str, ...]
+    prints: tuple[str, ...]
+    account: str
+
+    def as_dict(self) -> dict[str, object]:
+        """All of it as JSON types."""
+        return {
+            "name": self.name,
+            "account": self.account,
+            "ports": list(self.ports),
+            "holds": list(self.holds),
+            "keys": list(self.keys),
+            "fingerprints": list(self.prints),
+        }
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """A host key of the machine that was looked at."""
+
+    type: str
+    blob: str
+
+
+Line = Union[Event, Diff, Proof, Observation, Check, Guest, HostKey, SSHError]
 
 
 @dataclass
@@ -118,6 +158,16 @@ class Report:
         return [line for line in self.lines if isinstance(line, Observation)]
 
     @property
+    def guests(self) -> list[Guest]:
+        """The hosts that a bastion knows."""
+        return [line for line in self.lines if isinstance(line, Guest)]
+
+    @property
+    def host_keys(self) -> list[str]:
+        """The host keys of a bastion, each ``type base64``."""
+        return [f"{line.type} {line.blob}" for line in self.lines if isinstance(line, HostKey)]
+
+    @property
     def changed(self) -> bool:
         """True when something was changed (or would be, in a dry run)."""
         return any(event.kind in ("changed", "would-change") for event in self.events)
@@ -137,6 +187,7 @@ class Report:
             "proofs": [_proof(proof) for proof in self.proofs],
             "tunnels": [_observation(seen) for seen in self.observations],
             "checks": [_check(check) for check in self.checks],
+            "hosts": [guest.as_dict() for guest in self.guests],
             "errors": [_error(problem) for problem in self.errors],
             "stdout": "\n".join(f"{event.kind} {event.title}" for event in self.events),
             "stderr": "\n".join(str(problem) for problem in self.errors),
@@ -157,11 +208,24 @@ def read_line(text: str) -> Line | None:
     if kind == "tunnel" and len(fields) >= 2:
         facts = _facts(fields[1:])
         return Observation(fields[0], facts.pop("level", "down"), facts)
+    if kind == "host" and len(fields) >= 2:
+        return _guest(fields[0], _facts(fields[1:]))
+    if kind == "host-key" and len(fields) == 2:
+        return HostKey(*fields)
     if kind == "check" and len(fields) >= 2:
         facts = _facts(fields[1:])
         names = ("name", "title", "verdict", "evidence", "slug", "sentence", "next")
         return Check(*(facts.get(name, "") for name in names))
     return None
+
+
+def _guest(name: str, facts: Mapping[str, str]) -> Guest:
+    def numbers(fact: str) -> tuple[int, ...]:
+        return tuple(int(text) for text in facts.get(fact, "").split(",") if text.isdecimal())
+
+    keys = tuple(key for key in facts.get("keys", "").split(";") if key)
+    prints = tuple(facts.get("prints", "").split())
+    return Guest(name, numbers("ports"), numbers("holds"), keys, prints, facts.get("account", ""))
 
 
 def _facts(fields: Iterable[str]) -> dict[str, str]:

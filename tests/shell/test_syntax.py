@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from scitex_ssh.backends.shell import baked, generic_program, generic_scripts
+from scitex_ssh.backends.shell import baked, bastion, generic_program, generic_scripts
 from scitex_ssh.keepers.systemd import supervisor
 from scitex_ssh.model import Port, Tunnel
+from scitex_ssh.render.authorized_keys import session
 from scitex_ssh.render.take_back import one_line, source
 from tests.shell.shells import Shell
 
@@ -26,6 +27,8 @@ PROGRAMS = {
     "baked remove": baked("remove", TUNNELS),
     "baked status": baked("status", [Port(2222), Port(2223)]),
     "baked for nobody": baked("setup", []),
+    "bastion": bastion(),
+    "session": session(),
     "supervisor": supervisor(),
     "take_back": one_line(source()),
 }
@@ -56,7 +59,7 @@ def test_every_shell_can_read_it(shell: Shell, name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs shellcheck")
-@pytest.mark.parametrize("name", ["generic", "baked setup", "supervisor", "take_back"])
+@pytest.mark.parametrize("name", ["generic", "baked setup", "bastion", "session", "supervisor", "take_back"])
 def test_shellcheck_finds_nothing_that_is_not_meant(name: str, tmp_path: Path) -> None:
     """Nothing beyond POSIX, nothing unquoted, nothing misspelt: only what is waived with a reason."""
     path = tmp_path / "program"

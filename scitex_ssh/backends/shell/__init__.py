@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scitex_ssh import __version__
+from scitex_ssh.bastion import bastion_program
 from scitex_ssh.keepers import FRAGMENTS, PLANS
 from scitex_ssh.model import Port, Tunnel
 from scitex_ssh.plan.program import Binding, bind, program
@@ -28,6 +29,11 @@ def baked(word: str, tunnels: Iterable[Tunnel | Port]) -> str:
     entry = f'main {word}{must_exist} "$@"'
     bindings = [bind(tunnel) if isinstance(tunnel, Tunnel) else {"port": str(tunnel)} for tunnel in tunnels]
     return _program(entry, extra=("main",), tunnels=bindings)
+
+
+def bastion() -> str:
+    """The script of a bastion; its first argument is the word: setup, authorize, revoke, list, status."""
+    return bastion_program()
 
 
 def generic_program() -> str:

@@ -107,7 +107,7 @@ detach() {
 
 # The same program again, as root. Does not return when it could be done.
 become_root() {
-    path=/etc/scitex-ssh
+    path=${root_writes:-/etc/scitex-ssh}
     if ! have sudo; then
         problem sudo-missing path="$path" user="$me"
         return
