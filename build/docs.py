@@ -283,8 +283,8 @@ def json_shape() -> str:
     parts = [
         "# JSON",
         f"With `--json`, {_enumeration(_speaks_json())} and those of `bastion` print one object on standard "
-        "output and nothing else, also when they fail. The functions of the same names in [Python](python.md) "
-        "return a mapping with the same fields but `version` and `command`.",
+        "output and nothing else, also when they fail. The functions of the same names in "
+        "[Python](python.md) return a mapping with the same fields but `version` and `command`.",
         "\n".join(rows),
     ]
     for title, sample in samples.items():

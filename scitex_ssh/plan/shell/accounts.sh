@@ -125,7 +125,7 @@ end_sessions() {
         sleep 0.2 2>/dev/null || sleep 1
     done
     # logind had given the account a manager of its own, which did not expect to be killed.
-    if [ -d /run/systemd/system ]; then systemctl -q reset-failed "user@$uid.service" 2>/dev/null; fi
+    if [ -d /run/systemd/system ]; then systemctl -q reset-failed "user@$(id -u "$t_account").service" 2>/dev/null; fi
     no_sessions
 }
 
