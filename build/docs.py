@@ -164,7 +164,8 @@ def _braces(text: str) -> str:
 VARIABLES = {
     "SCITEX_SSH_BASTION_SERVER": "The bastion, where `-b` is not given. A flag wins.",
     "SCITEX_SSH_SECRET_KEY_PATH": "The key, where `-s` is not given. A flag wins.",
-    "SCITEX_SSH_CONFIG": "Your own configuration file, in place of `~/.scitex/ssh/config.yaml`.",
+    "SCITEX_SSH_CONFIG": "Your own [configuration](configuration.md), in place of "
+    "`~/.scitex/ssh/config.yaml`.",
     "SCITEX_SSH_DEBUG_MODE": "`1`: show every shell command as it is run (`sh -x`), and tracebacks.",
     "SCITEX_SSH_PYTHON": "Read by the .pyz only. A path: use this Python; `search`: try each Python before "
     "it is used; `none`: be the shell program, as on a machine without Python.",
@@ -203,6 +204,81 @@ def environment() -> str:
             "The tunnel itself reads none of them: what it needs stands in its folder and its unit.",
         ]
     )
+
+
+# --- the configuration ------------------------------------------------------------------------
+
+
+def configuration() -> str:
+    """The two files, their keys, and what beats what."""
+    from scitex_ssh.config import ACTIONS
+    from scitex_ssh.config_schema import DESCRIBED
+
+    about = {
+        "tunnels": "Keep a reverse tunnel; the host is this machine.",
+        "exec": "Run a command on the host.",
+        "copy": "Copy files from or to the host.",
+        "attach": "Open a terminal on the host.",
+        "forward": "Forward ports to the host.",
+    }
+    rows = ["| action | what it is |", "|---|---|", *(f"| `{name}` | {about[name]} |" for name in ACTIONS)]
+    keys = [
+        "| key | what it is |",
+        "|---|---|",
+        *(f"| `{name}` | {text} |" for name, text in DESCRIBED.items()),
+    ]
+    example = """\
+default:
+  tunnels: allow
+  exec: deny
+hosts:
+  lab1: {exec: allow, copy: allow}
+bastion: tunnel@gw.example.com
+key: ~/.ssh/id_ed25519
+keepalive: fast
+"""
+    return _page(
+        [
+            "# Configuration",
+            "Two files of the same form, neither of which has to be there: the administrator's, "
+            "`/etc/scitex-ssh/config.yaml`, and your own, `~/.scitex/ssh/config.yaml` (or the one that "
+            "`SCITEX_SSH_CONFIG` names).",
+            _fence(example, "yaml"),
+            "For editors there is a [JSON Schema](config.schema.json): begin the file with "
+            "`# yaml-language-server: $schema=config.schema.json`, with the path or address of your copy.",
+            "## What is allowed",
+            "`default` holds a verdict (`allow` or `deny`) for an action, `hosts` the same for one host, "
+            "whose "
+            "entry beats the default of its file. A name is compared without regard to capitals. A deny "
+            "in the "
+            "administrator's file cannot be overridden; a deny in your own stands, too; else an allow in "
+            "either "
+            "is enough. `scitex-ssh policy show` tells the answers with their origin, "
+            "[say what is allowed](../how-to/policy.md) more about it.",
+            "\n".join(rows),
+            "## Values for flags",
+            "A flag beats the environment, that your file, that the administrator's, and that what is "
+            "built in. "
+            "`scitex-ssh config show --origin` tells which it is. The scripts for hosts without Python "
+            "read the "
+            "verdicts only.",
+            "\n".join(keys),
+            "## When a file is wrong",
+            "An unknown key, a value that is none of the above, a key given twice, a file that is not "
+            "UTF-8 or "
+            "no YAML, one that cannot be read: nothing is allowed, and the error "
+            "([policy-broken](errors.md#policy-broken), "
+            "[policy-unreadable](errors.md#policy-unreadable)) says "
+            "where. Every scalar is read as text, so that `tunnels: no` is an error and no verdict.",
+        ]
+    )
+
+
+def config_schema() -> str:
+    """The schema of the configuration."""
+    from scitex_ssh.config_schema import schema
+
+    return json.dumps(schema(), indent=2) + "\n"
 
 
 # --- JSON -------------------------------------------------------------------------------------
@@ -574,6 +650,8 @@ def _inline(text: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli,
+    "config.schema.json": config_schema,
+    "configuration.md": configuration,
     "environment.md": environment,
     "errors.md": errors,
     "exit-statuses.md": exit_statuses,

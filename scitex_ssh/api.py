@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scitex_ssh import defaults, policy
 from scitex_ssh.backends import local
 from scitex_ssh.errors import Exit, InputError, SSHError
 from scitex_ssh.model import Port, Tunnel
@@ -77,19 +78,20 @@ def setup(
     target: object = None,
     user: object = None,
     engine: object = "ssh",
-    keepalive: object = "default",
+    keepalive: object = None,
     accept_new_host_key: bool = False,
     host_key_fingerprint: str | None = None,
     accept_listening: bool = False,
     dry_run: bool = False,
+    consent: bool | None = False,
     tell: Tell = _silent,
 ) -> Result:
     """Keep a reverse tunnel from ``port`` of the bastion to ``target`` on this machine, and prove it.
 
     Args:
         port: 1024 to 65535 (below only for root on the bastion).
-        bastion_server: ``[user@]host[:port]``; by default ``$SCITEX_SSH_BASTION_SERVER``.
-        secret_key_path: a private key without passphrase; by default ``$SCITEX_SSH_SECRET_KEY_PATH``.
+        bastion_server: ``[user@]host[:port]``; by default as ``scitex-ssh config show`` tells.
+        secret_key_path: a private key without passphrase; by default as told there.
         target: ``host:port``, by default ``localhost:22``.
         user: the account that keeps the tunnel, by default the caller (through sudo, its caller).
         engine: ``ssh`` or ``autossh``.
@@ -98,10 +100,15 @@ def setup(
         host_key_fingerprint: ``SHA256:...``; trust it only if this is its fingerprint.
         accept_listening: be content where the bastion does not let the key dial the port back.
         dry_run: change nothing; the result holds the diff. Only a tunnel that is in place is dialled.
+        consent: True says that the rules of the networks concerned permit the tunnel. It is needed
+            where no configuration says anything of tunnels (``scitex-ssh policy allow tunnels`` says it
+            once), and helps against no deny. None: not to raise ``policy-unset`` at once; where there is
+            something to be done, the result then holds it.
         tell: called with each line of the report as soon as it is known.
 
     Raises:
         InputError: for input that cannot be right; nothing was touched.
+        PolicyError: where it is not allowed; nothing was touched.
     """
     tunnel = described(
         port, bastion_server, secret_key_path, target=target, user=user, engine=engine, keepalive=keepalive
@@ -112,7 +119,8 @@ def setup(
         *(["--accept-listening"] if accept_listening else []),
         *(["--dry-run"] if dry_run else []),
     ]
-    return _result(local.run("setup", [bind(tunnel)], flags, tell))
+    granted = _granted(consent or (None if dry_run else consent))
+    return _result(local.run("setup", [bind(tunnel)], flags, tell, granted))
 
 
 def status(port: object = None, *, wait: float = 0, tell: Tell = _silent) -> Result:
@@ -165,15 +173,17 @@ def doctor(
 
 
 def described(port: object, bastion_server: object, secret_key_path: object, **more: object) -> Tunnel:
-    """The description of a tunnel, with what was not given taken from the environment.
+    """The description of a tunnel, with what was not given taken from the environment or a file.
 
     Raises:
         InputError: for what is missing or cannot be right.
     """
+    if "keepalive" in more:
+        more["keepalive"] = _given(more["keepalive"], "keepalive", "--keepalive")
     return Tunnel.of(
         port,
-        _given(bastion_server, "bastion", "-b", "SCITEX_SSH_BASTION_SERVER"),
-        key_path(_given(secret_key_path, "key", "-s", "SCITEX_SSH_SECRET_KEY_PATH")),
+        _given(bastion_server, "bastion", "-b"),
+        key_path(_given(secret_key_path, "key", "-s")),
         **more,
     )
 
@@ -187,6 +197,14 @@ def key_path(path: object) -> object:
     return str(Path.cwd() / path)
 
 
+def _granted(consent: bool | None) -> str:
+    """What the policy says of tunnels on this machine, in the word for the program."""
+    names = policy.this_host()
+    policy.check("tunnels", *names, consent=consent is not False)
+    allowed = consent or policy.answer("tunnels", *names).verdict == "allow"
+    return "1" if allowed else "unset"
+
+
 def _fingerprint(text: str) -> str:
     if not text.startswith("SHA256:") or text == "SHA256:":
         why = f"{shown(text)} is not a fingerprint (SHA256:...)"
@@ -194,12 +212,14 @@ def _fingerprint(text: str) -> str:
     return f"--host-key-fingerprint={text}"
 
 
-def _given(value: object, what: str, flag: str, variable: str) -> object:
-    if value is None:
-        value = os.environ.get(variable) or None
-    if value is None:
-        raise InputError("missing-field", what=what, how=f"{flag}, or set {variable}")
-    return value
+def _given(value: object, name: str, flag: str) -> object:
+    if value is not None:
+        return value
+    found = defaults.of(name)
+    if found.value is None:
+        how = f"{flag}, or set {defaults.VARIABLES[name]}"
+        raise InputError("missing-field", what=name, how=how)
+    return found.value
 
 
 def _result(report: Report) -> Result:

@@ -56,6 +56,11 @@ class Config:
             yield self.default[action], f"default.{action}"
 
 
+def is_host(name: str) -> bool:
+    """Whether a file may name a host so."""
+    return _HOST.fullmatch(name) is not None
+
+
 def user_path() -> Path:
     """The caller's file: ``$SCITEX_SSH_CONFIG``, or the one below the home folder."""
     named = os.environ.get(VARIABLE)
@@ -155,7 +160,7 @@ def _parse(text: str, path: Path) -> Any:
 
 
 def faults(data: object) -> Iterator[tuple[str, str]]:
-    """Each fault of a file's data: its place and what is wrong; the same rules as `schema`."""
+    """Each fault of a file's data: its place and what is wrong; `config_schema` has the same rules."""
     if not _mapping(data):
         yield "", "a mapping is needed (default, hosts...)"
         return
@@ -166,7 +171,7 @@ def faults(data: object) -> Iterator[tuple[str, str]]:
             yield name, "a mapping of host names is needed"
         elif name == "hosts":
             for host, rules in _items(value):
-                if _HOST.fullmatch(host):
+                if is_host(host):
                     yield from _rule_faults(f"hosts.{host}", rules)
                 else:
                     yield name, f"{shown(host)} is not the name of a host"
@@ -174,6 +179,8 @@ def faults(data: object) -> Iterator[tuple[str, str]]:
             yield _place("", name), f"there is no such key: default, hosts, {', '.join(DEFAULTS)} are"
         elif not isinstance(value, str) or not value or control_character(value):
             yield name, "a word is needed"
+        elif name == "key" and not value.startswith(("/", "~/")):
+            yield name, "an absolute path is needed, or one below ~/"
 
 
 def _rule_faults(where: str, rules: object) -> Iterator[tuple[str, str]]:

@@ -156,13 +156,19 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "policy-broken",
         Exit.REFUSED,
         "{path} is not as it must be, so nothing is allowed: {why}.",
-        "correct it; the place and the words tell what is wrong.",
+        "correct it; docs/reference/configuration.md tells what may stand there.",
     ),
     Problem(
         "policy-unreadable",
         Exit.REFUSED,
         "{path} cannot be read, so nothing is allowed: {why}.",
         "check what it is, who owns it, and its mode: ls -l {path}.",
+    ),
+    Problem(
+        "config-by-hand",
+        Exit.CONFIGURATION,
+        "{path} is written in a way that cannot be changed here without spoiling it.",
+        "write it there yourself: {place}: {verdict}.",
     ),
     # --- this machine -------------------------------------------------------------------------
     Problem(

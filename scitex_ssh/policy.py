@@ -66,15 +66,16 @@ def answer(action: str, host: str, *aliases: str) -> Answer:
     names = tuple(plain(name) for name in (host, *aliases))
     # Both are read, so that a broken one is seen even where the other decides.
     files = (config.system(), config.user())
-    said = [_said(file, action, names) for file in files]
+    verdicts = [said(file, action, names) for file in files]
     for verdict in ("deny", "allow"):
-        for file, (found, where) in zip(files, said):
+        for file, (found, where) in zip(files, verdicts):
             if found == verdict:
                 return Answer(action, host, verdict, str(file.path), where, file.system)
     return Answer(action, host, "unset")
 
 
-def _said(file: Config, action: str, names: tuple[str, ...]) -> tuple[str, str]:
+def said(file: Config, action: str, names: tuple[str, ...]) -> tuple[str, str]:
+    """The verdict of one file, or "", and its place."""
     entries = list(file.entries(action, names))
     hosts = [entry for entry in entries if entry[1].startswith("hosts.")]
     # Several names of one machine may have several entries: a deny of any counts.

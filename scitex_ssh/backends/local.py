@@ -23,6 +23,7 @@ def run(
     bindings: Iterable[Binding] = (),
     flags: Iterable[str] = (),
     tell: Callable[[Line], None] = lambda line: None,
+    granted: str = "",
 ) -> Report:
     """Run ``setup``, ``remove`` or ``status`` here, for these tunnels.
 
@@ -30,6 +31,7 @@ def run(
         bindings: the tunnels, as `scitex_ssh.plan.program.bind` gives them.
         flags: flags of the program (plan/shell/main.sh).
         tell: called with each line as soon as it is said.
+        granted: what the policy was found to say (see `scitex_ssh.plan.program.program`).
 
     Raises:
         SSHError: ``ssh-missing`` where there is no sh to run it, ``disk-full`` where there is no
@@ -41,6 +43,7 @@ def run(
         entry=f'main {word} "$@"',
         tunnels=bindings,
         extra=("main",),
+        granted=granted,
         version=__version__,
     )
     return run_program(text, ["--machine", *flags], tell)

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 import scitex_ssh
-from scitex_ssh import api
+from scitex_ssh import api, policy
 from scitex_ssh.backends import shell
 from scitex_ssh.cli import present
-from scitex_ssh.errors import CATALOGUE, Exit, error
+from scitex_ssh.errors import CATALOGUE, Exit, SSHError, error
 from scitex_ssh.model import Port
 from scitex_ssh.plan.report import Line
 
@@ -26,6 +26,8 @@ Command = Callable[..., Any]
 # Commands in modules of their own (``module:attribute``), which are loaded when one is asked for.
 ELSEWHERE: dict[str, str] = {
     "bastion": "scitex_ssh.cli.bastion:bastion",
+    "config": "scitex_ssh.cli.policy:config_group",
+    "policy": "scitex_ssh.cli.policy:policy_group",
 }
 
 
@@ -104,7 +106,7 @@ def _port(required: bool) -> Callable[[Command], Command]:
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Change nothing; show what would change.")
-_yes = click.option("--yes", is_flag=True, help="Answer no question: never ask.")
+_yes = click.option("--yes", is_flag=True, help="Say yes where a person would be asked; never ask.")
 
 
 def _description(command: Command) -> Command:
@@ -142,7 +144,6 @@ def _description(command: Command) -> Command:
             click.option(
                 "--keepalive",
                 metavar="PROFILE",
-                default="default",
                 help="fast, default, patient, or INTERVALxCOUNT (seconds, probes).",
             ),
         ]
@@ -184,14 +185,17 @@ def setup(as_json: bool, yes: bool, secret_key: str, bastion: str, port: str, **
     def call(**more: Any) -> api.Result:
         return api.setup(port, bastion, secret_key, tell=tell, **{**flags, **more})
 
-    result = call()
-    unknown = [problem for problem in result.report.errors if problem.slug == "host-key-unknown"]
-    if unknown:
-        print_ = unknown[0].facts.get("fingerprint", "").split(" ")[-1]
-        if not as_json and not yes and _terminal() and _trusted(unknown[0].facts["host"], print_):
-            result = call(host_key_fingerprint=print_)
-        elif not as_json:
-            present.error(unknown[0])
+    result = call(consent=yes or None)
+    asking = not as_json and not yes and _terminal()
+    for slug, answer in (("policy-unset", _consent), ("host-key-unknown", _trusted)):
+        unanswered = [problem for problem in result.report.errors if problem.slug == slug]
+        if unanswered:
+            given = answer(unanswered[0]) if asking else {}
+            flags.update(given)
+            if given:
+                result = call()
+            elif not as_json:
+                present.error(unanswered[0])
     return present.finish("setup", result, as_json)
 
 
@@ -333,8 +337,8 @@ def _quiet(_: Line) -> None:
 
 
 def _asking(said: Line) -> None:
-    """Lines as they come; an unknown host key is asked about instead of shown as an error."""
-    if getattr(said, "slug", "") != "host-key-unknown":
+    """Lines as they come; what is asked about is not shown as an error."""
+    if getattr(said, "slug", "") not in ("host-key-unknown", "policy-unset"):
         present.line(said)
 
 
@@ -342,9 +346,17 @@ def _terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _trusted(host: str, fingerprint: str) -> bool:
+def _consent(_: SSHError) -> dict[str, Any]:
+    from scitex_ssh.cli import consent
+
+    return {"consent": True} if consent.asked("tunnels", policy.this_host()[0]) else {}
+
+
+def _trusted(unknown: SSHError) -> dict[str, Any]:
+    fingerprint = unknown.facts.get("fingerprint", "").split(" ")[-1]
     print(
-        f"The host key of {host} is not known here. Its fingerprint is\n  {fingerprint}",
+        f"The host key of {unknown.facts['host']} is not known here. Its fingerprint is\n  {fingerprint}",
         file=sys.stderr,
     )
-    return click.confirm("Is that the bastion's own?", default=False, err=True)
+    trusted = click.confirm("Is that the bastion's own?", default=False, err=True)
+    return {"host_key_fingerprint": fingerprint} if trusted else {}

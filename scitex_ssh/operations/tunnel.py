@@ -72,7 +72,9 @@ def present(
     }
     given = {name: value for name, value in one.items() if value is not None}
     wanted = read([given] if tunnels is None else tunnels, str(host.name))
+    # Whoever runs pyinfra says yes; what the host's own configuration denies stays denied.
     flags = [
+        "--yes",
         *(["--accept-new-host-key"] if accept_new_host_key else []),
         *([] if host_key_fingerprint is None else [f"--host-key-fingerprint={host_key_fingerprint}"]),
         *(["--accept-listening"] if accept_listening else []),
@@ -149,6 +151,8 @@ def _converge(program: Program) -> Commands:
 
 
 def _show(drift: Report) -> None:
+    for problem in drift.errors:
+        logger.error(f"{host.print_prefix}{problem}")
     for event in drift.events:
         logger.info(f"{host.print_prefix}{event.kind}: {event.title}")
         if state.config.DIFF:

@@ -10,12 +10,13 @@ from importlib.resources import files
 from scitex_ssh.errors import CATALOGUE, Problem
 from scitex_ssh.model import Tunnel
 from scitex_ssh.plan.step import Plan, Step
+from scitex_ssh.render.notice import NOTICE, QUESTION
 from scitex_ssh.render.template import Template
 
 # The values of one tunnel, by the name of their shell variable without its ``t_``.
 Binding = Mapping[str, str]
 
-MODULES = ("base", "steps", "tunnel", "bastion", "proof", "beside", "flow", "status", "doctor")
+MODULES = ("base", "policy", "steps", "tunnel", "bastion", "proof", "beside", "flow", "status", "doctor")
 BEGINS = "# scitex-ssh program begins"
 
 
@@ -27,6 +28,7 @@ def program(
     tunnels: Iterable[Binding] = (),
     extra: Iterable[str] = (),
     modules: Iterable[str] = MODULES,
+    granted: str = "",
     version: str,
 ) -> str:
     """The text of a program whose last command is ``entry``.
@@ -38,6 +40,8 @@ def program(
         tunnels: the tunnels that the program is for; none where its flags describe one.
         extra: modules besides the usual ones.
         modules: the usual ones, or others in their place.
+        granted: what whoever makes it has read in the policy: ``1`` (allowed), ``unset`` (nothing is
+            said); "" where the program has to read it on the host.
         version: what ``--version`` says.
     """
     texts = {name: text for plan in plans.values() for name, text in plan.texts.items()}
@@ -54,6 +58,9 @@ def program(
         _plans(plans),
         _explain(CATALOGUE.values()),
         _tunnels(tunnels),
+        _text("notice", Template(NOTICE)),
+        _text("question", Template(QUESTION)),
+        f"granted={granted}",
         # The last line, by which the program also finds its own end in a file that holds more.
         f"begin\n{{ {entry}; exit; }}",
     ]

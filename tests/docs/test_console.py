@@ -11,6 +11,7 @@ import pytest
 
 from scitex_ssh.backends.shell import generic_scripts
 from tests.lab.hosts import Host
+from tests.lab.tunnels import permit
 from tests.lab.world import World
 
 from . import pages
@@ -42,6 +43,9 @@ def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_console_shows_what_is_shown(world: World, pyz: Path, page: Path) -> None:
     """Every command of the page, in order, prints what the page shows below it."""
     furnish(world, pyz)
+    # Whoever reads another page has been asked already.
+    if page.stem != "policy":
+        permit(world.workstation)
     hosts = {host.name: host for host in world.hosts}
     last = 0
     for block in pages.blocks(page):
@@ -69,12 +73,13 @@ def furnish(world: World, pyz: Path) -> None:
         done
         rm -rf /etc/scitex-ssh /etc/systemd/system/autossh-tunnel-*
         systemctl daemon-reload
-        rm -f /home/alice/.ssh/tunnel_key*
+        rm -rf /home/alice/.ssh/tunnel_key* /home/alice/.scitex /root/.scitex
         """
     )
     bastion.sh("pkill -u tunnel sshd; rm -rf /home/tunnel/.cache", check=False)
     key = workstation.read("/home/alice/.ssh/id_ed25519.pub").strip()
     bastion.write("/home/tunnel/.ssh/authorized_keys", f"{key}\n", mode="600", owner="tunnel:tunnel")
+    workstation.write("/root/scitex-ssh.pyz", pyz.read_bytes(), mode="755")
     workstation.write("/home/alice/scitex-ssh.pyz", pyz.read_bytes(), mode="755", owner="alice:alice")
     for name, text in generic_scripts().items():
         workstation.write(f"/home/alice/{name}", text, mode="755", owner="alice:alice")

@@ -177,8 +177,8 @@ def test_a_user_without_sudo_is_told(equipped: World) -> None:
         host.trust(name, equipped.bastion)
     before = traces(host)
     for name in ("nora", "paul"):
-        refused(host.sh(f"{PYZ} setup {GOOD}", user=name, check=False), "sudo-denied")
-        script = f"sh '{SCRIPTS}/setup-autossh-service.sh' {GOOD}"
+        refused(host.sh(f"{PYZ} setup {GOOD} --yes", user=name, check=False), "sudo-denied")
+        script = f"sh '{SCRIPTS}/setup-autossh-service.sh' {GOOD} --yes"
         refused(host.sh(script, user=name, check=False), "sudo-denied")
     host.sh("chmod 755 /usr/bin/sudo && mv /usr/bin/sudo /usr/bin/.sudo")
     try:
@@ -194,7 +194,7 @@ def test_a_password_at_a_terminal_opens_the_way(desk: World) -> None:
     host.add_user("terry", sudo="password")
     desk.bastion.authorize("tunnel", host.make_key("terry", f"/home/terry/{KEY}"))
     host.trust("terry", desk.bastion)
-    typed = f"script -qec {quote(f'{PYZ} setup {GOOD}')} /dev/null"
+    typed = f"script -qec {quote(f'{PYZ} setup {GOOD} --yes')} /dev/null"
     # Typed when it is asked for: what comes sooner, sudo throws away.
     with host.popen(typed, user="terry") as running:
         assert running.stdin is not None

@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 from typing import Any, Protocol
 
 from scitex_ssh.backends import shell
+from scitex_ssh.config import ACTIONS
 from scitex_ssh.errors import CATALOGUE
 from scitex_ssh.model import Port, Tunnel
 
@@ -91,6 +92,15 @@ def install(host: Host) -> None:
     _control(host)
     for name, text in shell.generic_scripts().items():
         host.write(f"{SCRIPTS}/{name}", text, mode="755")
+    permit(host)
+
+
+def permit(host: Host) -> None:
+    """Have alice and root say once that what is done here is allowed."""
+    rules = "".join(f"  {action}: allow\n" for action in ACTIONS)
+    for home, owner in (("/home/alice", "alice:alice"), ("/root", "root:root")):
+        host.write(f"{home}/.scitex/ssh/config.yaml", f"default:\n{rules}", owner=owner)
+        host.sh(f"chown -R {owner} {home}/.scitex")
 
 
 # Back ends

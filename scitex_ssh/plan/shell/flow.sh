@@ -88,6 +88,7 @@ result() {
 }
 
 setup_all() {
+    not_denied || finish
     if [ "$me" = root ] && [ "$dry_run" = 0 ] && ! only_one; then finish; fi
     look setup derive
     if [ "$dry_run" = 1 ]; then
@@ -99,6 +100,7 @@ setup_all() {
         report_idle setup
         finish
     fi
+    consented || finish
     if [ "$me" != root ] && ! become_root "$@"; then finish; fi
     if stands_already; then detach "$@"; fi
     ready=

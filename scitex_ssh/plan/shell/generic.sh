@@ -194,6 +194,7 @@ Keeps a reverse SSH tunnel: port PORT of the bastion leads to sshd on this machi
       --host-key-fingerprint SHA256:...  trust it only if this is its fingerprint
       --accept-listening     be content where the bastion does not let the key dial the port back
       --dry-run              only show what would change
+      --yes                  the rules of the networks concerned permit it: do not ask
 TXT
         ;;
     remove)
@@ -232,7 +233,7 @@ takes_value() {
 
 # take_flags FLAG...: t_port and so on, or a problem and the end.
 take_flags() {
-    dry_run=0 accept_new=0 accept_listening=0 must_exist=1 wait_seconds=30 wanted='' fingerprint=''
+    dry_run=0 accept_new=0 accept_listening=0 must_exist=1 wait_seconds=30 wanted='' fingerprint='' yes=0
     t_port='' t_bastion_host='' t_key=''
     forget
     while [ $# -gt 0 ]; do
@@ -267,7 +268,7 @@ take_flags() {
         setup:--host-key-fingerprint) take_fingerprint "$value" ;;
         setup:--accept-listening) accept_listening=1 ;;
         setup:--dry-run | remove:--dry-run) dry_run=1 ;;
-        setup:--yes | remove:--yes) ;;
+        setup:--yes | remove:--yes) yes=1 ;;
         *) usage_problem "it takes no '$(printf '%s' "$flag" | tr -c '[:print:]' '?')'" "$program" ;;
         esac || finish
     done

@@ -14,7 +14,7 @@ take_fingerprint() {
 }
 
 options() {
-    dry_run=0 accept_new=0 accept_listening=0 must_exist=0 wait_seconds=30 wanted='' fingerprint='' any_port=0
+    dry_run=0 accept_new=0 accept_listening=0 must_exist=0 wait_seconds=30 wanted='' fingerprint='' any_port=0 yes=0
     for option in "$@"; do
         case $option in
         --dry-run) dry_run=1 ;;
@@ -28,9 +28,9 @@ options() {
         --foreground=*) foreground=${option#*=} ;;
         --any-port) any_port=1 ;;
         --must-exist) must_exist=1 ;;
-        --yes) ;;
+        --yes) yes=1 ;;
         --help)
-            printf 'usage: sh %s [--dry-run] [--accept-new-host-key | --host-key-fingerprint=SHA256:...] [--accept-listening]\n' "${0##*/}"
+            printf 'usage: sh %s [--yes] [--dry-run] [--accept-new-host-key | --host-key-fingerprint=SHA256:...] [--accept-listening]\n' "${0##*/}"
             exit 0
             ;;
         --version)
