@@ -121,6 +121,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "give each tunnel a port of its own.",
     ),
     Problem(
+        "port-clash",
+        Exit.USAGE,
+        "port {port} is {other}'s, and {name} wants it too.",
+        "give one of the two another port, or none: then one is chosen.",
+    ),
+    Problem(
         "missing-field",
         Exit.USAGE,
         "no {what} was given.",

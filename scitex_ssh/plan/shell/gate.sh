@@ -2,7 +2,9 @@
 
 newline='
 '
+# What the tunnels' programs have to tidy up, and these have not.
 close_masters() { :; }
+end_all_beside() { :; }
 restore_all() { :; }
 forget() { :; }
 
@@ -131,24 +133,23 @@ take_up() {
 
 # converge PLAN: what is not true is made true, or shown.
 converge() {
-    eval "steps=\$${1}_steps"
-    number=0 files='' did=''
-    while [ "$number" -lt "$steps" ]; do
-        number=$((number + 1))
-        phase=$("phase_${1}_$number")
+    eval "steps=\$plan_$1"
+    files='' did=''
+    for number in $steps; do
+        phase=$("phase_$number")
         # What is there only after the files are, cannot be true before.
-        case $dry_run:$phase:$files in 1:restart:due) ;; *) "test_${1}_$number" >/dev/null 2>&1 && continue ;; esac
+        case $dry_run:$phase:$files in 1:restart:due) ;; *) "test_$number" >/dev/null 2>&1 && continue ;; esac
         did=1
-        title=$("title_${1}_$number")
+        title=$("title_$number")
         if [ "$dry_run" = 1 ]; then
             [ "$phase" != files ] || files=due
             # What is to be seen at the end is no change.
             [ "$phase" = proof ] || event would-change "$title"
-            "show_${1}_$number"
+            "show_$number"
             continue
         fi
         refused=
-        if "apply_${1}_$number" >"$work/words" 2>&1; then
+        if "apply_$number" >"$work/words" 2>&1; then
             event changed "$title"
         else
             event failed "$title"
@@ -175,10 +176,8 @@ gate_setup() {
 
 is_ready() { [ "$plain" = 1 ] || { derive_sshd && ready_is_true; }; }
 ready_is_true() {
-    number=0
-    while [ "$number" -lt "$ready_steps" ]; do
-        number=$((number + 1))
-        "test_ready_$number" >/dev/null 2>&1 || return 1
+    for number in $plan_ready; do
+        "test_$number" >/dev/null 2>&1 || return 1
     done
 }
 
