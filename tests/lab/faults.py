@@ -19,6 +19,11 @@ from .network import Link, ip, nft
 
 SLOWLINE = str(Path(__file__).with_name("slowline.py"))
 
+# With br_netfilter, what only crosses a bridge would meet the router's rules, which let nothing of it pass.
+BRIDGED_IS_NOT_ROUTED = """
+for file in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do [ ! -e "$file" ] || echo 0 >"$file"; done
+"""
+
 
 class Flow(NamedTuple):
     """An established connection from a peer to a port of a host."""
@@ -99,11 +104,13 @@ def slow_line(host: Host, *, loss: float = 0, delay: float = 0) -> Iterator[Slow
     with subprocess.Popen(argv, text=True, **pipes) as process:  # type: ignore[call-overload]
         try:
             assert process.stdout.readline() == "open\n"
+            run("ip", "netns", "exec", namespace, "sh", "-c", BRIDGED_IS_NOT_ROUTED)
             options = ("forward_delay", "0", "mcast_snooping", "0")
             ip(namespace, "link", "add", "name", slow, "type", "bridge", *options)
             ip(namespace, "link", "set", far, "master", slow, "up")
             ip(namespace, "link", "set", near, "master", bridge, "up")
-            ip(namespace, "link", "set", slow, "up")
+            # Without ARP: else it would answer for the gateway, which is in the same namespace.
+            ip(namespace, "link", "set", slow, "arp", "off", "addrgenmode", "none", "up")
             ip(namespace, "link", "set", port, "master", slow)
             yield SlowLine(process)
         finally:

@@ -59,6 +59,12 @@ def add_namespace(name: str, *, forwarding: bool = False) -> None:
         run("ip", "netns", "exec", name, "sh", "-c", script)
 
 
+def hardware_address(name: str) -> str:
+    """A private hardware address, the same each time for the same name."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return ":".join(["02", *(digest[at : at + 2] for at in range(0, 10, 2))])
+
+
 class Segment:
     """A switched network with a gateway: the internet's, or a home's."""
 
@@ -78,7 +84,9 @@ class Segment:
     def create(self) -> None:
         """Make the bridge and give the gateway its addresses."""
         options = ("forward_delay", "0", "mcast_snooping", "0")
-        ip(self.namespace, "link", "add", "name", self.bridge, "type", "bridge", *options)
+        # Of its own, or it would be that of a port: hosts would look for the gateway where the port is.
+        card = ("address", hardware_address(f"{self.namespace} {self.bridge}"))
+        ip(self.namespace, "link", "add", "name", self.bridge, *card, "type", "bridge", *options)
         ip(self.namespace, "link", "set", self.bridge, "up")
         for address, net in ((self.gateway, self.net), (self.gateway6, self.net6)):
             _add_address(self.namespace, self.bridge, f"{address}/{net.prefixlen}")
@@ -128,17 +136,11 @@ class Link:
         far, near = self.namespace, self.segment.namespace
         peer = ("type", "veth", "peer", "name", self.port, "netns", near)
         # One card for good: with a new address at each boot, the others' ARP tables point to the old one.
-        card = ("address", self._card)
+        card = ("address", hardware_address(f"{self.namespace} {self.port}"))
         run("ip", "link", "add", "name", self.interface, *card, "netns", far, *peer)
         ip(near, "link", "set", self.port, "master", self.segment.bridge, "up")
         ip(far, "link", "set", self.interface, "up")
         self._set_addresses()
-
-    @property
-    def _card(self) -> str:
-        """The hardware address: a private one, the same each time for the same cable."""
-        digest = hashlib.sha256(f"{self.namespace} {self.port}".encode()).hexdigest()
-        return ":".join(["02", *(digest[at : at + 2] for at in range(0, 10, 2))])
 
     def unplug(self) -> None:
         """Take the cable away: no packet leaves from here on."""

@@ -73,6 +73,10 @@ def test_a_bad_line_loses_delays_and_stalls(world: World) -> None:
         assert average >= 200
         line.stall(1.5)
         assert pinged(world.client.sh(ping.replace("-c 30", "-c 10")).stdout)[1] > 700
+    with faults.slow_line(world.workstation, delay=100):
+        began = time.monotonic()
+        assert reaches(world.workstation, "bastion")
+        assert time.monotonic() - began >= 0.2
     received, most, _ = pinged(world.client.sh(ping).stdout)
     assert (received, most < 200) == (30, True)
 
