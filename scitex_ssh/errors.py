@@ -470,7 +470,8 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     Problem(
         "no-take-back",
         Exit.UNHEALTHY,
-        "the bastion runs no command for {login}, so after a power cut a stale session can keep the port.",
+        "the bastion runs no command for {login}, or hides processes from it (hidepid), so after a power cut "
+        "a stale session can keep the port.",
         "let the key run /bin/sh there, or set ClientAliveInterval 5 and ClientAliveCountMax 3 in the "
         "bastion's sshd_config.",
     ),

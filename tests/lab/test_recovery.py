@@ -9,8 +9,10 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
+from scitex_ssh.backends.shell import baked
 from tests.bench.recover.contenders import OURS, Contender
 from tests.bench.recover.looking import PORT, answers, await_, listeners, processes
+from tests.bench.recover.played import kill
 from tests.bench.recover.stage import Stage
 
 from .hosts import Host
@@ -219,6 +221,29 @@ def test_a_bastion_that_runs_no_command_gets_its_tunnel(stage: Stage, refusal: s
     restarted(world)
     assert up(world)
     assert state(world.workstation, "mode") == "hold"
+
+
+@one_suite
+def test_a_bastion_that_hides_processes_gets_its_tunnel(stage: Stage) -> None:
+    """With hidepid=2 no session can tell what serves it, so none is ended; the tunnel stands, and says so."""
+    world = stage.world
+    world.bastion.sh("mount -o remount,hidepid=2 /proc")
+    try:
+        restarted(world)
+        assert up(world)
+        assert "holds without a note" in world.workstation.read(f"{STATE}/session")
+        world.workstation.write("/home/alice/status.sh", baked("status", []))
+        said = world.workstation.sh("sh status.sh", user="alice").stdout
+        assert "verified" in said
+        assert "[no-take-back]" in said
+        # Its own end frees the port, as ever.
+        kill(processes(world.workstation, "ssh"))
+        assert up(world, 10)
+    finally:
+        world.bastion.sh("mount -o remount,hidepid=0 /proc")
+    restarted(world)
+    assert up(world)
+    assert world.workstation.read(f"{STATE}/session").startswith("scitex-ssh holds\n")
 
 
 # The pace.

@@ -12,6 +12,12 @@ known_ports() {
 
 written() { sed -n "s/^# $1: //p" "$t_folder/ssh_config" 2>/dev/null | head -n 1; }
 
+# take_back_way: hold, or plain where a stale session could keep the port: the bastion runs no command for this key,
+# or (hidepid on its /proc) a session there cannot see which process serves it.
+take_back_way() {
+    if grep -q '^scitex-ssh holds without a note' "$t_state/session" 2>/dev/null; then echo plain; else supervisor_says mode; fi
+}
+
 # observe PORT: the record, as one line.
 observe() {
     locate "$1"
@@ -32,7 +38,7 @@ observe() {
     weigh
     tell tunnel "$t_name" level="$level" cause="$cause" detail="$detail" bastion="$t_bastion" target="$t_target" \
         keeper="$t_keeper" adopted="$adopted" since="$since" restarts="$restarts" user="$t_user" \
-        take_back="$(supervisor_says mode)" engine="$(written engine)" key="$(written key)"
+        take_back="$(take_back_way)" engine="$(written engine)" key="$(written key)"
 }
 
 # weigh: level, cause and detail of one tunnel.
@@ -73,7 +79,7 @@ weigh() {
         detail="answers with this host's own key"
         # Written by the bastion's end of the session when another supervisor asked for the port.
         if grep -q '!' "$t_state/session" 2>/dev/null; then cause=identity-clash; fi
-        [ "$(supervisor_says mode)" != plain ] || detail="$detail; a stale session could keep the port [no-take-back]"
+        [ "$(take_back_way)" != plain ] || detail="$detail; a stale session could keep the port [no-take-back]"
         ;;
     open) detail="opens a connection to the target" ;;
     forbidden) detail="the bastion does not let this key dial it back" ;;
