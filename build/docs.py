@@ -300,16 +300,24 @@ FIELDS = {
     "proofs[].tunnel": "The tunnel's name.",
     "proofs[].level": "`verified`, or `listening` with `--accept-listening`.",
     "proofs[].bastion": "The bastion.",
-    "proofs[].target": "What the port leads to.",
+    "proofs[].target": "What the first forward leads to.",
+    "proofs[].says": "What all its forwards do, in words.",
     "tunnels": "`status`: one entry a tunnel.",
     "tunnels[].tunnel": "The tunnel's name.",
-    "tunnels[].port": "The port on the bastion.",
+    "tunnels[].port": "Its first port on the bastion, or null.",
+    "tunnels[].forwards": "What it forwards, one a forward.",
+    "tunnels[].forwards[].kind": "`remote`, `local`, or a SOCKS proxy: `socks` on the bastion, `dynamic` "
+    "here.",
+    "tunnels[].forwards[].listen": "Where it listens: `host:port`, `*` being every address, or a socket.",
+    "tunnels[].forwards[].port": "The port there, or null.",
+    "tunnels[].forwards[].target": "What it leads to, or null.",
+    "tunnels[].forwards[].level": "What was seen of this forward, or null; the tunnel's is the worst.",
     "tunnels[].level": "`verified`, `listening`, `running` or `down`: see [what verified means]"
     "(../explanation/verified.md).",
     "tunnels[].cause": "The slug of an [error](errors.md) or a word such as `stopped`, or null.",
     "tunnels[].detail": "The same in words.",
     "tunnels[].bastion": "The bastion.",
-    "tunnels[].target": "What the port leads to.",
+    "tunnels[].target": "What the first forward leads to.",
     "tunnels[].keeper": "What keeps it alive: `systemd`.",
     "tunnels[].engine": "`ssh` or `autossh`.",
     "tunnels[].key": "The path of the key.",
@@ -405,7 +413,8 @@ def _samples() -> dict[str, object]:
             0,
             "event|2222|changed|file /etc/scitex-ssh/tunnels/2222/ssh_config",
             "event|2222|ok|port 2222 of tunnel@bastion leads to localhost:22",
-            "result|2222|verified|tunnel@bastion|localhost:22",
+            "result|2222|verified|tunnel@bastion|localhost:22|"
+            "port 2222 of tunnel@bastion leads to localhost:22 on this machine",
         ),
         "A dry run": envelope(
             "setup",
@@ -418,9 +427,11 @@ def _samples() -> dict[str, object]:
             "status",
             50,
             "tunnel|2222|level=verified|cause=|detail=answers with this host's own key|bastion=tunnel@bastion"
+            "|forwards=remote localhost:2222 localhost:22|levels=verified"
             "|target=localhost:22|keeper=systemd|adopted=|since=1700000000|restarts=3|user=alice"
             "|take_back=hold|engine=ssh|key=/home/alice/.ssh/id_ed25519",
             "tunnel|2223|level=down|cause=unit-stopped|detail=the unit is inactive (success)"
+            "|forwards=remote localhost:2223 localhost:22|levels="
             "|bastion=tunnel@bastion|target=localhost:22|keeper=systemd|adopted=|since=|restarts=0|user=alice"
             "|take_back=|engine=ssh|key=/home/alice/.ssh/id_ed25519",
         ),

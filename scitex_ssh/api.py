@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scitex_ssh import defaults, policy
-from scitex_ssh.backends import local
+from scitex_ssh.backends import local as this_machine
 from scitex_ssh.errors import Exit, InputError, SSHError
-from scitex_ssh.model import Port, Tunnel
+from scitex_ssh.model import Port, Tunnel, TunnelName
 from scitex_ssh.model.text import shown
-from scitex_ssh.plan.program import bind
+from scitex_ssh.model.tunnel import FORWARD_FIELDS
+from scitex_ssh.plan.program import bind, which
 from scitex_ssh.plan.report import Line, Report
 
 Tell = Callable[[Line], None]
@@ -71,7 +72,7 @@ class Result(Mapping[str, object]):
 
 
 def setup(
-    port: object,
+    port: object = None,
     bastion_server: object = None,
     secret_key_path: object = None,
     *,
@@ -79,6 +80,11 @@ def setup(
     user: object = None,
     engine: object = "ssh",
     keepalive: object = None,
+    name: object = None,
+    remote: object = None,
+    local: object = None,
+    dynamic: object = None,
+    remote_socket: object = None,
     accept_new_host_key: bool = False,
     host_key_fingerprint: str | None = None,
     accept_listening: bool = False,
@@ -89,10 +95,15 @@ def setup(
     """Keep a reverse tunnel from ``port`` of the bastion to ``target`` on this machine, and prove it.
 
     Args:
-        port: 1024 to 65535 (below only for root on the bastion).
+        port: 1024 to 65535 (below only for root on the bastion); not needed where another forward is given.
         bastion_server: ``[user@]host[:port]``; by default as ``scitex-ssh config show`` tells.
         secret_key_path: a private key without passphrase; by default as told there.
-        target: ``host:port``, by default ``localhost:22``.
+        target: ``host:port`` or the path of a Unix socket, by default ``localhost:22``.
+        name: what the tunnel is called; by default its port.
+        remote: forwards besides, as OpenSSH's -R takes them: one, or a list of them.
+        local: the same for -L.
+        dynamic: the same for -D.
+        remote_socket: instead of a port, a Unix socket of the bastion: its path, or a name in its /tmp.
         user: the account that keeps the tunnel, by default the caller (through sudo, its caller).
         engine: ``ssh`` or ``autossh``.
         keepalive: ``fast``, ``default``, ``patient`` or ``INTERVALxCOUNT`` (seconds, probes).
@@ -111,7 +122,18 @@ def setup(
         PolicyError: where it is not allowed; nothing was touched.
     """
     tunnel = described(
-        port, bastion_server, secret_key_path, target=target, user=user, engine=engine, keepalive=keepalive
+        port,
+        bastion_server,
+        secret_key_path,
+        target=target,
+        user=user,
+        engine=engine,
+        keepalive=keepalive,
+        name=name,
+        remote=remote,
+        local=local,
+        dynamic=dynamic,
+        remote_socket=remote_socket,
     )
     flags = [
         *(["--accept-new-host-key"] if accept_new_host_key else []),
@@ -120,30 +142,50 @@ def setup(
         *(["--dry-run"] if dry_run else []),
     ]
     granted = _granted(consent or (None if dry_run else consent))
-    return _result(local.run("setup", [bind(tunnel)], flags, tell, granted))
+    return _result(this_machine.run("setup", [bind(tunnel)], flags, tell, granted))
 
 
-def status(port: object = None, *, wait: float = 0, tell: Tell = _silent) -> Result:
-    """What is so of one tunnel, or of all; each is proven anew.
+def status(port: object = None, *, name: object = None, wait: float = 0, tell: Tell = _silent) -> Result:
+    """What is so of one tunnel (by its port or its name), or of all; each is proven anew.
 
-    The result's exit status is 50 when any is not verified, 1 when there is no tunnel on ``port``.
+    The result's exit status is 50 when any is not verified, 1 when there is no such tunnel.
 
     Args:
         wait: seconds to wait for every tunnel to be verified; the last look is what is returned.
     """
-    ports = [] if port is None else [f"--port={Port(port)}"]
+    flags = _which(port, name)
     deadline = time.monotonic() + wait
     while True:
-        report = local.run("status", (), ports, tell)
+        report = this_machine.run("status", (), flags, tell)
         if report.status != Exit.UNHEALTHY or time.monotonic() >= deadline:
             return _result(report)
         time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
 
 
-def remove(port: object, *, dry_run: bool = False, tell: Tell = _silent) -> Result:
-    """Remove the tunnel on ``port`` without a trace; exit status 1 when there is none."""
+def remove(
+    port: object = None, *, name: object = None, dry_run: bool = False, tell: Tell = _silent
+) -> Result:
+    """Remove the tunnel on ``port``, or of that name, without a trace; exit status 1 when there is none.
+
+    Raises:
+        InputError: for a port or a name that cannot be one, or for neither.
+    """
     flags = ["--must-exist", *(["--dry-run"] if dry_run else [])]
-    return _result(local.run("remove", [{"port": str(Port(port))}], flags, tell))
+    return _result(this_machine.run("remove", [which(named(port, name))], flags, tell))
+
+
+def named(port: object, name: object) -> TunnelName | Port:
+    """What tells the tunnel from others: its name if given, else its port; `InputError` for neither."""
+    if name is None and port is None:
+        raise InputError("missing-field", what="port", how="-p, or -n with a name")
+    return Port(port) if name is None else TunnelName(name)
+
+
+def _which(port: object, name: object) -> list[str]:
+    """The flags that name one tunnel, or none."""
+    if port is None and name is None:
+        return []
+    return [f"--{kind}={value}" for kind, value in which(named(port, name)).items()]
 
 
 def doctor(
@@ -153,23 +195,27 @@ def doctor(
     *,
     target: object = None,
     user: object = None,
+    name: object = None,
     tell: Tell = _silent,
+    **more: object,
 ) -> Result:
     """Find what is wrong with the tunnel on ``port``, or with the way that a new one would take.
 
-    With a port alone, the tunnel that stands there is examined; with ``bastion_server`` and
+    With a port or a name alone, the tunnel that stands there is examined; with ``bastion_server`` and
     ``secret_key_path`` (and if wanted a port) the one that is described. Changes nothing. The result's
     exit status is 50 when something is wrong; ``result["checks"]`` holds the checks, in the order in
-    which SSH happens.
+    which SSH happens. ``more`` are the other fields of a description, as `setup` takes them.
 
     Raises:
         InputError: for input that cannot be right.
     """
-    if bastion_server is None and secret_key_path is None and port is not None:
-        return _result(local.run("doctor", (), [f"--port={Port(port)}"], tell))
+    if bastion_server is None and secret_key_path is None and (port is not None or name is not None):
+        return _result(this_machine.run("doctor", (), _which(port, name), tell))
     # Any port does for the description of a way on which none was asked for.
-    tunnel = described(port or 65535, bastion_server, secret_key_path, target=target, user=user)
-    return _result(local.run("doctor", [bind(tunnel)], [] if port else ["--any-port"], tell))
+    known = port is not None or any(more.get(field) for field in FORWARD_FIELDS)
+    way = port if known else 65535
+    tunnel = described(way, bastion_server, secret_key_path, target=target, user=user, name=name, **more)
+    return _result(this_machine.run("doctor", [bind(tunnel)], [] if known else ["--any-port"], tell))
 
 
 def described(port: object, bastion_server: object, secret_key_path: object, **more: object) -> Tunnel:

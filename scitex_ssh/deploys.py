@@ -15,7 +15,8 @@ def tunnel() -> None:
     """Keep the tunnels that each host's data lists (``tunnels``), proven; see deploys/tunnel.py.
 
     Data of the host: ``tunnels`` (a list of mappings: ``port``, ``bastion``, ``key``, and if wanted
-    ``target``, ``user``, ``engine``, ``keepalive``), ``accept_new_host_key``, ``accept_listening``.
+    ``target``, ``user``, ``engine``, ``keepalive``, ``name``, ``remote``, ``local``, ``dynamic``,
+    ``remote_socket``), ``accept_new_host_key``, ``accept_listening``.
     """
     check()
     wanted = host.data.get("tunnels") or []
@@ -33,9 +34,9 @@ def tunnel() -> None:
 def remove() -> None:
     """Remove the tunnels that each host's data lists."""
     check()
-    ports = [each["port"] for each in host.data.get("tunnels") or []]
-    if ports:
-        operations.absent(name="Tunnels are gone", ports=ports)
+    names = [each.name for each in operations.read(host.data.get("tunnels") or [], str(host.name))]
+    if names:
+        operations.absent(name="Tunnels are gone", ports=(), names=names)
 
 
 def check() -> None:

@@ -73,6 +73,19 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "write host:port or [IPv6]:port, such as localhost:22.",
     ),
     Problem(
+        "bad-forward",
+        Exit.USAGE,
+        "{value} is nothing that {flag} can forward: {why}.",
+        "write -R or -L [BIND:]PORT:HOST:PORT, -R or -D [BIND:]PORT, an IPv6 address in [brackets], or an "
+        "absolute path where a Unix socket is meant.",
+    ),
+    Problem(
+        "local-port-privileged",
+        Exit.USAGE,
+        "port {port} of this machine is below 1024, and a tunnel runs without the right to open it.",
+        "choose a port from 1024 to 65535.",
+    ),
+    Problem(
         "bad-key-path",
         Exit.USAGE,
         "{value} is not the path of a key file: {why}.",
@@ -115,10 +128,10 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "use the fields {known}.",
     ),
     Problem(
-        "port-twice",
+        "name-twice",
         Exit.USAGE,
-        "port {port} is wanted twice, here and by {other}.",
-        "give each tunnel a port of its own.",
+        "the tunnel {name} is wanted twice, here and by {other}.",
+        "give each tunnel a port, or a name, of its own.",
     ),
     Problem(
         "port-clash",
@@ -341,7 +354,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "the host key of {host} is not the one known here: another machine answers, or it was "
         "installed anew.",
         "if the change is known to be right, remove the old key (ssh-keygen -R '{known_name}') and "
-        "the tunnel's own copy goes with scitex-ssh remove -p {port}.",
+        "the tunnel's own copy goes with scitex-ssh remove -n {name}.",
     ),
     Problem(
         "key-not-accepted",
@@ -398,6 +411,39 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "in authorized_keys.",
     ),
     Problem(
+        "socket-refused",
+        Exit.PORT_TAKEN,
+        "the bastion does not let {login} listen on the socket {socket}: its file is there already, or it is "
+        "not allowed.",
+        "the bastion's sshd_config needs AllowStreamLocalForwarding yes, and StreamLocalBindUnlink yes where "
+        "the account runs no commands.",
+    ),
+    Problem(
+        "local-port-taken",
+        Exit.PORT_TAKEN,
+        "port {port} of this machine is taken by another program.",
+        "choose another port to listen on, or find who has it: ss -ltnp.",
+    ),
+    Problem(
+        "bind-refused",
+        Exit.REFUSED,
+        "the bastion listens on its localhost only, though {listen} was asked for.",
+        "set GatewayPorts clientspecified in the bastion's sshd_config, or give the port {port} alone.",
+    ),
+    Problem(
+        "bind-exposed",
+        Exit.REFUSED,
+        "the bastion opened port {port} on every address it has, though only its localhost was asked for.",
+        "set GatewayPorts clientspecified (or no) in the bastion's sshd_config; if the world may have it, "
+        "say so: -R '*:{port}:HOST:PORT'.",
+    ),
+    Problem(
+        "far-end-refused",
+        Exit.UNHEALTHY,
+        "{listen} here is open, but {bastion} does not make the connection behind it: {why}.",
+        "check the target as the bastion sees it, and AllowTcpForwarding and permitopen there.",
+    ),
+    Problem(
         "not-proven",
         Exit.UNHEALTHY,
         "the bastion took port {port}, but does not let this key dial it back, so nothing shows that "
@@ -421,7 +467,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     Problem(
         "not-up",
         Exit.UNHEALTHY,
-        "the tunnel on port {port} did not come up within {seconds} s: {why}.",
+        "the tunnel {name} did not come up within {seconds} s: {why}.",
         "journalctl -u {unit} -n 20 tells more.",
     ),
     Problem(
@@ -447,7 +493,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "unit-missing",
         Exit.UNHEALTHY,
         "the tunnel's folder is there but its unit {unit} is not.",
-        "scitex-ssh setup with the same flags writes it again; scitex-ssh remove -p {port} clears the rest.",
+        "scitex-ssh setup with the same flags writes it again; scitex-ssh remove -n {name} clears the rest.",
     ),
     Problem(
         "unit-disabled",

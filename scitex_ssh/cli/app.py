@@ -15,7 +15,6 @@ from scitex_ssh import api, policy
 from scitex_ssh.backends import shell
 from scitex_ssh.cli import present
 from scitex_ssh.errors import CATALOGUE, Exit, SSHError, error
-from scitex_ssh.model import Port
 from scitex_ssh.plan.report import Line
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -104,6 +103,37 @@ def _port(required: bool) -> Callable[[Command], Command]:
     return click.option("-p", "--port", metavar="PORT", required=required, help="The port on the bastion.")
 
 
+_name = click.option("-n", "--name", metavar="NAME", help="What the tunnel is called.  [default: its port]")
+_by_name = click.option("-n", "--name", metavar="NAME", help="The name of the tunnel.")
+_forwards = [
+    click.option(
+        "-R",
+        "remote",
+        metavar="FORWARD",
+        multiple=True,
+        help="One more forward from the bastion to here, as ssh takes it: [BIND:]PORT:HOST:PORT, or "
+        "[BIND:]PORT for a SOCKS proxy.",
+    ),
+    click.option(
+        "-L",
+        "local",
+        metavar="FORWARD",
+        multiple=True,
+        help="One from here to what the bastion sees: [BIND:]PORT:HOST:PORT.",
+    ),
+    click.option(
+        "-D",
+        "dynamic",
+        metavar="FORWARD",
+        multiple=True,
+        help="A SOCKS proxy here, through the bastion: [BIND:]PORT.",
+    ),
+    click.option(
+        "--remote-socket",
+        metavar="NAME",
+        help="Instead of a port: a Unix socket of the bastion, by its path or a name in its /tmp.",
+    ),
+]
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Change nothing; show what would change.")
 _yes = click.option("--yes", is_flag=True, help="Say yes where a person would be asked; never ask.")
@@ -113,7 +143,7 @@ def _description(command: Command) -> Command:
     """The flags that describe a tunnel."""
     for option in reversed(
         [
-            _port(required=True),
+            _port(required=False),
             click.option(
                 "-b",
                 "--bastion",
@@ -133,8 +163,11 @@ def _description(command: Command) -> Command:
             click.option(
                 "--target",
                 metavar="HOST:PORT",
-                help="What the port leads to, seen from here.  [default: localhost:22]",
+                help="What the port leads to, seen from here; or the path of a Unix socket.  "
+                "[default: localhost:22]",
             ),
+            *_forwards,
+            _name,
             click.option(
                 "--user",
                 metavar="NAME",
@@ -174,8 +207,12 @@ _accept_listening = click.option(
 @_dry_run
 @_yes
 @_json
-def setup(as_json: bool, yes: bool, secret_key: str, bastion: str, port: str, **flags: Any) -> int:
+def setup(
+    as_json: bool, yes: bool, secret_key: str | None, bastion: str | None, port: str | None, **flags: Any
+) -> int:
     """Keep a reverse tunnel from a port of the bastion to this machine, and prove that it works.
+
+    With -R, -L and -D it holds more forwards, or others; each of them is proven.
 
     Nothing is touched before the way to the bastion has been tried. If the tunnel then does not
     verify, what was there before comes back, and the message names the cause.
@@ -202,6 +239,7 @@ def setup(as_json: bool, yes: bool, secret_key: str, bastion: str, port: str, **
 @_both
 @click.command("status", context_settings=SETTINGS)
 @_port(required=False)
+@_by_name
 @click.option(
     "--wait",
     type=click.IntRange(0, 86400),
@@ -210,12 +248,12 @@ def setup(as_json: bool, yes: bool, secret_key: str, bastion: str, port: str, **
     help="Wait that long for every tunnel to be verified.",
 )
 @_json
-def status(port: str | None, wait: int, as_json: bool) -> int:
+def status(port: str | None, name: str | None, wait: int, as_json: bool) -> int:
     """Show the tunnels of this machine; each is proven anew.
 
     Exit status 50 when any is not verified.
     """
-    result = api.status(port, wait=wait)
+    result = api.status(port, name=name, wait=wait)
     if not as_json:
         for problem in result.report.errors:
             present.error(problem)
@@ -226,19 +264,21 @@ def status(port: str | None, wait: int, as_json: bool) -> int:
 
 @_both
 @click.command("remove", context_settings=SETTINGS)
-@_port(required=True)
+@_port(required=False)
+@_by_name
 @_dry_run
 @_yes
 @_json
-def remove(port: str, dry_run: bool, yes: bool, as_json: bool) -> int:
-    """Remove a tunnel without a trace."""
-    result = api.remove(port, dry_run=dry_run, tell=_quiet if as_json else present.line)
+def remove(port: str | None, name: str | None, dry_run: bool, yes: bool, as_json: bool) -> int:
+    """Remove a tunnel, by its port or its name, without a trace."""
+    result = api.remove(port, name=name, dry_run=dry_run, tell=_quiet if as_json else present.line)
     return present.finish("remove", result, as_json)
 
 
 @_both
 @click.command("doctor", context_settings=SETTINGS)
 @_port(required=False)
+@_by_name
 @click.option("-b", "--bastion", metavar="[USER@]HOST[:PORT]", help="Examine the way to this bastion,")
 @click.option("-s", "--secret-key", metavar="PATH", help="with this key, instead of a tunnel that stands.")
 @click.option("--target", metavar="HOST:PORT", help="What the port would lead to.  [default: localhost:22]")
@@ -250,11 +290,12 @@ def doctor(as_json: bool, **flags: Any) -> int:
     Nothing is changed. The first check that failed is the cause; those behind it are not reached.
     Exit status 50 when one failed.
     """
-    port, bastion, key = flags["port"], flags["bastion"], flags["secret_key"]
-    if port is None and bastion is None and key is None:
-        raise error("missing-field", what="tunnel", how="-p for one that stands, or -b and -s for a new one")
+    port, bastion, key, name = flags["port"], flags["bastion"], flags["secret_key"], flags["name"]
+    if port is None and name is None and bastion is None and key is None:
+        how = "-p or -n for one that stands, or -b and -s for a new one"
+        raise error("missing-field", what="tunnel", how=how)
     tell = _quiet if as_json else present.line
-    result = api.doctor(port, bastion, key, target=flags["target"], user=flags["user"], tell=tell)
+    result = api.doctor(port, bastion, key, name=name, target=flags["target"], user=flags["user"], tell=tell)
     return present.finish("doctor", result, as_json)
 
 
@@ -265,7 +306,7 @@ def script() -> None:
 
 @script.command("setup")
 @_description
-def script_setup(secret_key: str, bastion: str, port: str, **flags: Any) -> int:
+def script_setup(secret_key: str | None, bastion: str | None, port: str | None, **flags: Any) -> int:
     """Print a script that sets one tunnel up."""
     tunnel = api.described(port, bastion, secret_key, **flags)
     print(shell.baked("setup", [tunnel]), end="")
@@ -274,17 +315,19 @@ def script_setup(secret_key: str, bastion: str, port: str, **flags: Any) -> int:
 
 @script.command("status")
 @_port(required=False)
-def script_status(port: str | None) -> int:
+@_by_name
+def script_status(port: str | None, name: str | None) -> int:
     """Print a script that shows tunnels."""
-    print(shell.baked("status", [] if port is None else [Port(port)]), end="")
+    print(shell.baked("status", [] if port is None and name is None else [api.named(port, name)]), end="")
     return Exit.DONE
 
 
 @script.command("remove")
-@_port(required=True)
-def script_remove(port: str) -> int:
+@_port(required=False)
+@_by_name
+def script_remove(port: str | None, name: str | None) -> int:
     """Print a script that removes one tunnel."""
-    print(shell.baked("remove", [Port(port)]), end="")
+    print(shell.baked("remove", [api.named(port, name)]), end="")
     return Exit.DONE
 
 

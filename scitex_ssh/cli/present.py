@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -87,7 +87,7 @@ def finish(command: str, result: Result, as_json: bool) -> int:
 
 def table(seen: Iterable[Observation]) -> None:
     """The tunnels as a table."""
-    rows = [["PORT", "LEVEL", "BASTION", "TARGET", "KEEPER", "SINCE", "RESTARTS", "DETAIL"]]
+    rows = [["NAME", "LEVEL", "BASTION", "TARGET", "KEEPER", "SINCE", "RESTARTS", "DETAIL"]]
     for one in seen:
         facts = one.facts
         cause = f"[{facts['cause']}] " if facts.get("cause") else ""
@@ -96,7 +96,7 @@ def table(seen: Iterable[Observation]) -> None:
                 one.tunnel,
                 one.level,
                 facts.get("bastion") or "?",
-                facts.get("target") or "?",
+                _leads_to(facts),
                 facts.get("keeper", "") + (" (adopted)" if facts.get("adopted") else ""),
                 _ago(facts.get("since", "")),
                 facts.get("restarts", ""),
@@ -120,15 +120,21 @@ def columns(rows: Sequence[Sequence[str]]) -> None:
 
 def _proof(proof: Proof) -> str:
     if proof.level == "verified":
-        return _paint(
-            f"Verified: port {proof.tunnel} of {proof.bastion} leads to {proof.target} on this machine.",
-            "verified",
-        )
+        return _paint(f"Verified: {proof.says}.", "verified")
     return _paint(
-        f"Listening, not proven: {proof.bastion} took port {proof.tunnel} but does not let this key "
-        "dial it back.",
+        f"Listening, not proven: {proof.says}, but the bastion does not let this key dial it.",
         "listening",
     )
+
+
+def _leads_to(facts: Mapping[str, str]) -> str:
+    """What a tunnel forwards: the target alone for the usual one, else each forward in short."""
+    forwards = facts.get("forwards", "").split(",")
+    if len(forwards) == 1 and forwards[0].startswith("remote localhost:"):
+        return facts.get("target") or "?"
+    shorts = {"remote": "R", "socks": "R", "local": "L", "dynamic": "D"}
+    parts = [each.split(" ") for each in forwards if each]
+    return ", ".join(f"-{shorts[kind]} " + "->".join(rest) for kind, *rest in parts) or "?"
 
 
 def _ago(since: str) -> str:

@@ -38,7 +38,7 @@ random() { od -An -v -N"$1" -tx1 /dev/urandom 2>/dev/null | tr -d ' \n'; }
 
 # The ssh_config with the name of this supervisor in its words to the bastion, which can then tell our
 # session from that of another machine with the same key.
-named() { sed "s/\(RemoteCommand .*scitex-ssh\) /\1-$name /" "$folder/ssh_config" >"$state/ssh_config"; }
+named() { sed "s/\(RemoteCommand .*' scitex-ssh\) /\1-$name /" "$folder/ssh_config" >"$state/ssh_config"; }
 
 # talk OUTPUT CONFIG HOST...: one ssh of this tunnel, until it ends. Leaves its status in $code.
 talk() {

@@ -1,7 +1,7 @@
 """What is wanted: frozen, validated values that touch nothing."""
 
 from scitex_ssh.model.destination import Address, Destination
-from scitex_ssh.model.forward import Forward
+from scitex_ssh.model.forward import Forward, Listen, SocketPath
 from scitex_ssh.model.keepalive import PROFILES, Keepalive
 from scitex_ssh.model.port import Port
 from scitex_ssh.model.tunnel import ENGINES, KeyPath, LocalUser, Tunnel, TunnelName
@@ -14,8 +14,10 @@ __all__ = [
     "Forward",
     "KeyPath",
     "Keepalive",
+    "Listen",
     "LocalUser",
     "Port",
+    "SocketPath",
     "Tunnel",
     "TunnelName",
 ]

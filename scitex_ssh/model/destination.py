@@ -33,14 +33,14 @@ class Address:
         if not isinstance(text, str):
             raise InputError(slug, value=shown(text), why="it is not text")
         host, port = _split(text, slug)
-        reason = _host_reason(host)
+        reason = host_reason(host)
         if reason:
             raise InputError(slug, value=shown(text), why=reason)
         if port is None:
             if default_port is None:
                 raise InputError(slug, value=shown(text), why="it names no port")
-            return cls(_canonical(host), Port(default_port))
-        return cls(_canonical(host), Port(port, what=shown(text)))
+            return cls(canonical(host), Port(default_port))
+        return cls(canonical(host), Port(port, what=shown(text)))
 
     @property
     def is_ipv6(self) -> bool:
@@ -106,12 +106,12 @@ def _split(text: str, slug: str) -> tuple[str, str | None]:
     return host, port if colon else None
 
 
-def _canonical(host: str) -> str:
+def canonical(host: str) -> str:
     """``host`` as ssh itself looks for it in a known_hosts file."""
     return str(ipaddress.IPv6Address(host)) if ":" in host else host.lower()
 
 
-def _host_reason(host: str) -> str:
+def host_reason(host: str) -> str:
     """Why ``host`` is no host, or ""."""
     if not host:
         return "it names no host"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from scitex_ssh.errors import InputError
-from scitex_ssh.model.destination import Address, Destination
-from scitex_ssh.model.forward import SSH_TARGET, Forward
+from scitex_ssh.model.destination import Destination
+from scitex_ssh.model.forward import Forward, read_target, remote, remote_socket
 from scitex_ssh.model.keepalive import PROFILES, Keepalive
-from scitex_ssh.model.port import Port
+from scitex_ssh.model.port import PRIVILEGED, Port
 from scitex_ssh.model.text import control_character, shown
 
 ENGINES = ("ssh", "autossh")
@@ -58,28 +58,44 @@ class LocalUser(str):
 class Tunnel:
     """One tunnel, as wanted. A value: it knows nothing of what stands.
 
-    ``user`` None means the account that set-up is run for (through sudo, the caller).
+    ``user`` None means the account that set-up is run for (through sudo, the caller). ``name`` is what
+    the tunnel is called; by default it follows from what is forwarded (`default_name`).
     """
 
-    forward: Forward
+    forwards: tuple[Forward, ...]
     bastion: Destination
     key: KeyPath
     user: LocalUser | None = None
     engine: str = "ssh"
     keepalive: Keepalive = field(default=PROFILES["default"])
+    name: TunnelName = field(default=TunnelName("default"))
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise InputError("bad-engine", value=shown(self.engine))
+        if not self.forwards:
+            raise InputError("missing-field", what="port", how="-p")
+        self._check_ports()
+        if self.name == "default":
+            object.__setattr__(self, "name", default_name(self.forwards))
+        elif self.name.isdigit() and int(self.name) not in {each.port for each in self.forwards}:
+            raise InputError("bad-name", value=shown(self.name), why="a number is the name of a port")
+
+    def _check_ports(self) -> None:
         # Without any user the one who runs set-up is meant, whom only the machine knows (`derive`).
         user = self.bastion.user or self.user or "root"
-        if self.forward.listen.is_privileged and user != "root":
-            raise InputError("port-privileged", port=self.forward.listen, user=user)
-
-    @property
-    def name(self) -> TunnelName:
-        """The tunnel's name: its port on the bastion."""
-        return TunnelName(str(self.forward.listen))
+        taken: set[tuple[bool, object]] = set()
+        for each in self.forwards:
+            where = each.listen if each.port is None else each.port
+            if each.port != 0 and (each.on_bastion, where) in taken:
+                raise InputError("bad-forward", flag="-R", value=shown(str(each.listen)), why=TWICE)
+            taken.add((each.on_bastion, where))
+            if each.port is None or not 0 < each.port < PRIVILEGED:
+                continue
+            if not each.on_bastion:
+                raise InputError("local-port-privileged", port=each.port)
+            if user != "root":
+                raise InputError("port-privileged", port=each.port, user=user)
 
     @classmethod
     def of(
@@ -92,26 +108,35 @@ class Tunnel:
         user: object = None,
         engine: object = "ssh",
         keepalive: object = "default",
+        name: object = None,
+        remote: object = None,
+        local: object = None,
+        dynamic: object = None,
+        remote_socket: object = None,
     ) -> Tunnel:
-        """A tunnel of plain values, as flags and data files give them; raises `InputError`."""
-        address = (
-            SSH_TARGET if target is None else Address.parse(target, slug="bad-target", default_port=None)
-        )
+        """A tunnel of plain values, as flags and data files give them; raises `InputError`.
+
+        ``port`` (or ``remote_socket``) and ``target`` describe one remote forward; ``remote``, ``local``
+        and ``dynamic`` are what OpenSSH's -R, -L and -D take, one or a list.
+        """
+        forwards = read_forwards(port, target, remote_socket, remote, local, dynamic)
+        given = {} if name is None else {"name": read_name(name)}
         return cls(
-            Forward(Port(port), address),
+            forwards,
             Destination.parse(bastion),
             KeyPath(key),
             None if user is None else LocalUser(user),
             str(engine),
             Keepalive.parse(keepalive),
+            **given,
         )
 
     @classmethod
     def from_mapping(cls, data: object, where: str) -> tuple[Tunnel | None, list[InputError]]:
         """A tunnel of one mapping of a data file, or every error in it.
 
-        Keys: ``port``, ``bastion``, ``key`` (obligatory), ``target``, ``user``, ``engine``,
-        ``keepalive``. ``where`` names the mapping in messages (``h1: tunnels[0]``).
+        Keys: ``port`` (or another of `FORWARD_FIELDS`), ``bastion``, ``key`` (obligatory), and the
+        others of `FIELDS`. ``where`` names the mapping in messages (``h1: tunnels[0]``).
         """
         if not isinstance(data, Mapping):
             return None, [InputError("bad-field", where=where, value=shown(data), known=_known())]
@@ -122,17 +147,60 @@ class Tunnel:
         ]
         errors += [
             InputError("missing-field", where=where, what=key, how=f"the field {key}")
-            for key in ("port", "bastion", "key")
-            if key not in data
+            for key in REQUIRED
+            if key not in data and not (key == "port" and any(data.get(each) for each in FORWARD_FIELDS))
         ]
         errors += _field_errors(data, where)
         if errors:
             return None, errors
         try:
             given = {key: value for key, value in data.items() if value is not None}
-            return cls.of(given.pop("port"), given.pop("bastion"), given.pop("key"), **given), []
+            return cls.of(given.pop("port", None), given.pop("bastion"), given.pop("key"), **given), []
         except InputError as problem:
             return None, [InputError(problem.slug, where=where, **problem.facts)]
+
+
+def read_forwards(
+    port: object, target: object, socket: object, remote_: object, local: object, dynamic: object
+) -> tuple[Forward, ...]:
+    """The forwards that plain values describe, in the order of the flags' names."""
+    if target is not None and port is None and socket is None:
+        raise InputError("missing-field", what="port", how="-p (--target goes with it)")
+    return (
+        *([] if port is None else [remote(port, target)]),
+        *([] if socket is None else [remote_socket(socket, target)]),
+        *(Forward.parse(each, "-R") for each in _several(remote_)),
+        *(Forward.parse(each, "-L") for each in _several(local)),
+        *(Forward.parse(each, "-D") for each in _several(dynamic)),
+    )
+
+
+def default_name(forwards: tuple[Forward, ...]) -> TunnelName:
+    """What a tunnel is called of itself: by what it opens, that on the bastion first."""
+    for each in forwards:
+        if each.on_bastion and each.port:
+            return TunnelName(str(each.port))
+    for each in forwards:
+        if each.port is None:
+            return TunnelName(str(each.listen).rpartition("/")[2].replace("scitex-ssh-", "", 1))
+    first = forwards[0]
+    if first.port == 0:
+        raise InputError("missing-field", what="name", how="--name (the bastion picks the port)")
+    return TunnelName(("local-" if first.kind == "local" else "socks-") + str(first.port))
+
+
+def _several(value: object) -> tuple[object, ...]:
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def read_name(value: object) -> TunnelName:
+    """The name that a tunnel is given; a number of a data file is one."""
+    # The word that stands for "none given".
+    if value == "default":
+        raise InputError("bad-name", value=shown(value), why="it is the word for no name at all")
+    return TunnelName(str(value) if isinstance(value, int) else value)
 
 
 def _engine(value: object) -> str:
@@ -141,25 +209,34 @@ def _engine(value: object) -> str:
     return str(value)
 
 
-def _target(value: object) -> Address:
-    return Address.parse(value, slug="bad-target", default_port=None)
+def _forwards(flag: str) -> Callable[[object], object]:
+    return lambda value: [Forward.parse(each, flag) for each in _several(value)]
 
 
 FIELDS: Mapping[str, Callable[[object], object]] = {
     "port": Port,
     "bastion": Destination.parse,
     "key": KeyPath,
-    "target": _target,
+    "target": read_target,
     "user": LocalUser,
     "engine": _engine,
     "keepalive": Keepalive.parse,
+    "name": read_name,
+    "remote": _forwards("-R"),
+    "local": _forwards("-L"),
+    "dynamic": _forwards("-D"),
+    "remote_socket": remote_socket,
 }
+REQUIRED = ("port", "bastion", "key")
+# Instead of a port.
+FORWARD_FIELDS = ("remote", "local", "dynamic", "remote_socket")
+TWICE = "it is wanted twice in one tunnel"
 
 
 def _field_errors(data: Mapping[object, object], where: str) -> list[InputError]:
     errors = []
     for key, read in FIELDS.items():
-        if key not in data or (data[key] is None and key not in ("port", "bastion", "key")):
+        if key not in data or (data[key] is None and key not in REQUIRED):
             continue
         try:
             read(data[key])

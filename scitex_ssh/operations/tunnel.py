@@ -13,8 +13,8 @@ from pyinfra.api import OperationValueError, StringCommand, operation
 
 from scitex_ssh.errors import InputError
 from scitex_ssh.facts.tunnels import Drift, Program
-from scitex_ssh.model import Port, Tunnel
-from scitex_ssh.plan.program import bind
+from scitex_ssh.model import Port, Tunnel, TunnelName
+from scitex_ssh.plan.program import bind, which
 from scitex_ssh.plan.report import Report
 
 Commands = Generator[StringCommand, None, None]
@@ -29,6 +29,11 @@ def present(
     user: str | None = None,
     engine: str | None = None,
     keepalive: str | None = None,
+    tunnel_name: str | None = None,
+    remote: str | list[str] | None = None,
+    local: str | list[str] | None = None,
+    dynamic: str | list[str] | None = None,
+    remote_socket: str | None = None,
     tunnels: Iterable[Mapping[str, object]] | None = None,
     accept_new_host_key: bool = False,
     host_key_fingerprint: str | None = None,
@@ -44,6 +49,11 @@ def present(
     + user: account that keeps the tunnel; by default the one that connects
     + engine: ``ssh`` (the default) or ``autossh``
     + keepalive: ``fast``, ``default``, ``patient`` or ``INTERVALxCOUNT``
+    + tunnel_name: what the tunnel is called, its port by default
+    + remote: more forwards, as ssh's -R takes them (``[BIND:]PORT:HOST:PORT``), one or a list
+    + local: the same for -L
+    + dynamic: the same for -D
+    + remote_socket: instead of a port, a Unix socket of the bastion, by its path or a name in its /tmp
     + tunnels: instead of all these, a list of mappings with them
     + accept_new_host_key: trust a bastion's host key where the host knows none
     + host_key_fingerprint: trust it only if this is its fingerprint
@@ -69,6 +79,11 @@ def present(
         "user": user,
         "engine": engine,
         "keepalive": keepalive,
+        "name": tunnel_name,
+        "remote": remote,
+        "local": local,
+        "dynamic": dynamic,
+        "remote_socket": remote_socket,
     }
     given = {name: value for name, value in one.items() if value is not None}
     wanted = read([given] if tunnels is None else tunnels, str(host.name))
@@ -83,12 +98,17 @@ def present(
 
 
 @operation()
-def absent(port: int | None = None, ports: Iterable[int] | None = None) -> Commands:
+def absent(
+    port: int | None = None,
+    ports: Iterable[int] | None = None,
+    names: Iterable[str] = (),
+) -> Commands:
     """
     Remove one tunnel, or a list of them, without a trace.
 
     + port: port of the tunnel on its bastion
     + ports: instead of that, a list
+    + names: tunnels by their names, besides or instead
 
     **Example:**
 
@@ -97,10 +117,12 @@ def absent(port: int | None = None, ports: Iterable[int] | None = None) -> Comma
         tunnel.absent(name="Remove the old tunnel", port=2222, _sudo=True)
     """
     try:
-        gone = [Port(each) for each in ([port] if ports is None else ports)]
+        listed: Iterable[object] = ports if ports is not None else () if port is None and names else [port]
+        gone: list[Port | TunnelName] = [Port(each) for each in listed]
+        gone += [TunnelName(each) for each in names]
     except InputError as problem:
         raise OperationValueError(str(problem)) from problem
-    yield from _converge(Program("remove", tuple({"port": str(each)} for each in gone)))
+    yield from _converge(Program("remove", tuple(which(each) for each in gone)))
 
 
 def read(tunnels: Iterable[object], name: str) -> list[Tunnel]:
@@ -128,7 +150,7 @@ def read_all(
                 continue
             if each.name in taken:
                 first = f"tunnels[{taken[each.name]}]"
-                errors.append(InputError("port-twice", where=where, port=each.name, other=first))
+                errors.append(InputError("name-twice", where=where, name=each.name, other=first))
             taken.setdefault(each.name, index)
             wanted[name].append(each)
     return wanted, errors

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
 from scitex_ssh.errors import CATALOGUE, Problem
-from scitex_ssh.model import Tunnel
+from scitex_ssh.model import Port, Tunnel, TunnelName
 from scitex_ssh.plan.step import Plan, Step
 from scitex_ssh.render.notice import NOTICE, QUESTION
 from scitex_ssh.render.template import Template
@@ -16,7 +16,10 @@ from scitex_ssh.render.template import Template
 # The values of one tunnel, by the name of their shell variable without its ``t_``.
 Binding = Mapping[str, str]
 
-MODULES = ("base", "policy", "steps", "tunnel", "bastion", "proof", "beside", "flow", "status", "doctor")
+MODULES = (
+    *("base", "policy", "steps", "forwards", "tunnel", "bastion", "proof"),
+    *("kinds", "beside", "flow", "status", "doctor"),
+)
 BEGINS = "# scitex-ssh program begins"
 
 
@@ -127,16 +130,20 @@ def _tunnels(tunnels: Iterable[Binding]) -> str:
     return "\n".join([*lines, f"tunnels='{' '.join(numbers)}'"])
 
 
+def which(tunnel: TunnelName | Port) -> dict[str, str]:
+    """The values that tell one tunnel from others: its name, or its port on the bastion."""
+    return {"name" if isinstance(tunnel, TunnelName) else "port": str(tunnel)}
+
+
 def bind(tunnel: Tunnel) -> dict[str, str]:
     """The values of a tunnel that are given, as shell variables without their ``t_``."""
     keepalive = tunnel.keepalive
     return {
-        "port": str(tunnel.forward.listen),
+        "name": tunnel.name,
+        "forwards": "\n".join(map(str, tunnel.forwards)),
         "bastion_host": tunnel.bastion.host,
         "bastion_port": str(tunnel.bastion.port),
         "bastion_user": tunnel.bastion.user or "",
-        "target_host": tunnel.forward.target.host,
-        "target_port": str(tunnel.forward.target.port),
         "key": tunnel.key,
         "user": tunnel.user or "",
         "engine": tunnel.engine,

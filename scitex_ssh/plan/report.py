@@ -33,12 +33,17 @@ class Diff:
 
 @dataclass(frozen=True)
 class Proof:
-    """What was seen of a tunnel that set-up was asked for; ``level`` is one of `LEVELS`."""
+    """What was seen of a tunnel that set-up was asked for.
+
+    ``level`` is one of `LEVELS`, ``target`` that of the first forward, ``says`` what all of them do, in
+    words.
+    """
 
     tunnel: str
     level: str
     bastion: str
     target: str
+    says: str
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,10 @@ class Observation:
     """What is so of one tunnel.
 
     Attributes:
-        tunnel: its name, the port on the bastion.
+        tunnel: its name; the port on the bastion unless it was given another.
         level: one of `LEVELS`.
-        facts: ``cause`` (a slug or ""), ``detail`` (words), ``bastion``, ``target``, ``keeper``,
+        facts: ``cause`` (a slug or ""), ``detail`` (words), ``bastion``, ``target`` (of the first forward),
+            ``forwards`` ("KIND LISTEN TARGET" with commas between), ``levels`` (one each), ``keeper``,
             ``user``, ``since`` (Unix time of the last change, seconds, or ""), ``restarts`` (a
             number), ``engine``, ``key``, ``take_back`` (``hold``, ``plain`` or ""), ``adopted``
             (``yes`` or "").
@@ -201,7 +207,7 @@ def read_line(text: str) -> Line | None:
         return Event(*fields)
     if kind == "diff" and len(fields) >= 2:
         return Diff(fields[0], "\t".join(fields[1:]))
-    if kind == "result" and len(fields) == 4:
+    if kind == "result" and len(fields) == 5:
         return Proof(*fields)
     if kind == "error" and len(fields) >= 2:
         return error(fields[1], **{"tunnel": fields[0], **_facts(fields[2:])})
@@ -246,19 +252,22 @@ def _proof(proof: Proof) -> dict[str, object]:
         "level": proof.level,
         "bastion": proof.bastion,
         "target": proof.target,
+        "says": proof.says,
     }
 
 
 def _observation(seen: Observation) -> dict[str, object]:
     facts = dict(seen.facts)
+    forwards = _forwards(facts.get("forwards", ""), facts.get("levels", ""))
     return {
         "tunnel": seen.tunnel,
-        "port": int(seen.tunnel),
+        "port": next((each["port"] for each in forwards if each["kind"] in ("remote", "socks")), None),
         "level": seen.level,
         "cause": facts.get("cause") or None,
         "detail": facts.get("detail", ""),
         "bastion": facts.get("bastion", ""),
         "target": facts.get("target", ""),
+        "forwards": forwards,
         "keeper": facts.get("keeper", ""),
         "engine": facts.get("engine", ""),
         "key": facts.get("key", ""),
@@ -268,6 +277,25 @@ def _observation(seen: Observation) -> dict[str, object]:
         "take_back": facts.get("take_back") or None,
         "adopted": facts.get("adopted") == "yes",
     }
+
+
+def _forwards(text: str, levels: str) -> list[dict[str, object]]:
+    """The forwards of a tunnel, each with the level that was seen of it, if one was."""
+    seen = dict(enumerate(levels.split()))
+    listed: list[dict[str, object]] = []
+    for number, each in enumerate(filter(None, text.split(","))):
+        kind, listen, *target = each.split(" ")
+        port = listen.rpartition(":")[2]
+        listed.append(
+            {
+                "kind": kind,
+                "listen": listen,
+                "port": int(port) if port.isdigit() else None,
+                "target": target[0] if target else None,
+                "level": seen.get(number),
+            }
+        )
+    return listed
 
 
 def _error(problem: SSHError) -> dict[str, object]:

@@ -167,7 +167,7 @@ def verified() -> Step:
     """The bastion's port answers with the host key of the target (see `scitex_ssh.health`)."""
     return Step(
         "verified",
-        Template("port @port@ of @bastion@ leads to @target@"),
+        Template("@what@"),
         "is_verified",
         "wait_verified",
         "proof",

@@ -11,7 +11,7 @@ DESCRIPTION = Template(
   "version": 1,
   "name": "@name@",
   "bastion": "@bastion@",
-  "forwards": [{"kind": "remote", "listen": "localhost:@port@", "target": "@target@"}],
+  "forwards": [@forwards_json@],
   "key": "@key_json@",
   "user": "@user@",
   "keeper": "@keeper@",

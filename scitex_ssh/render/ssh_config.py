@@ -18,7 +18,7 @@ HEAD = """\
 # Tunnel @name@, written by scitex-ssh: scitex-ssh setup changes it, scitex-ssh remove takes it away.
 # To watch it by hand:  ssh -v -F @folder@/ssh_config -N tunnel
 # bastion: @bastion@
-# target: @target@
+@forward_notes@
 # key: @key@
 # user: @user@
 # keeper: @keeper@
@@ -28,7 +28,7 @@ HEAD = """\
 
 BODY = f"""\
 Host hold tunnel
-    RemoteForward localhost:@port@ @target@
+    @forward_lines@
     ExitOnForwardFailure yes
 Host hold
     RemoteCommand {remote_command("hold")}

@@ -8,7 +8,7 @@ UNIT = Template(
     """\
 # Written by scitex-ssh: scitex-ssh setup changes it, scitex-ssh remove takes it away.
 [Unit]
-Description=Reverse SSH tunnel @port@
+Description=SSH tunnel @name@
 Wants=network-online.target
 After=network-online.target nss-lookup.target
 # Restart for ever: with the default, five quick failures end a tunnel for good.

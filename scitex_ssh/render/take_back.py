@@ -13,7 +13,7 @@ def remote_command(word: str) -> str:
     """
     program = one_line(source())
     assert "'" not in program, "the program stands in single quotes"
-    return f"exec sh -c '{program}' scitex-ssh {word} @port@ @key_id@".replace("%", "%%")
+    return f"exec sh -c '{program}' scitex-ssh {word} @mark@ @key_id@".replace("%", "%%")
 
 
 def source() -> str:

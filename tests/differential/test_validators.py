@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scitex_ssh.errors import InputError
-from scitex_ssh.model import ENGINES, Address, Destination, Keepalive, KeyPath, LocalUser, Port
+from scitex_ssh.model import ENGINES, Destination, Forward, Keepalive, KeyPath, LocalUser, Port
+from scitex_ssh.model.forward import read_target, remote_socket
+from scitex_ssh.model.tunnel import read_name
 from tests.shell.shells import Shell, prelude
 
 Verdict = tuple[str, ...]
@@ -20,7 +22,12 @@ Verdict = tuple[str, ...]
 SHELL = {
     "port": ("take_port {} -p", ("taken",)),
     "bastion": ("take_bastion {}", ("t_bastion_user", "t_bastion_host", "t_bastion_port")),
-    "target": ("take_target {}", ("t_target_host", "t_target_port")),
+    "target": ("take_target {}", ("taken",)),
+    "-R": ("take_forward -R {}", ("taken",)),
+    "-L": ("take_forward -L {}", ("taken",)),
+    "-D": ("take_forward -D {}", ("taken",)),
+    "remote-socket": ("take_remote_socket {}", ("taken",)),
+    "name": ("take_name {}", ("t_name",)),
     "key": ("take_key {}", ("t_key",)),
     "user": ("take_user {}", ("t_user",)),
     "keepalive": (
@@ -37,8 +44,7 @@ def _bastion(text: str) -> Verdict:
 
 
 def _target(text: str) -> Verdict:
-    address = Address.parse(text, slug="bad-target", default_port=None)
-    return (address.host, str(address.port))
+    return (str(read_target(text)),)
 
 
 def _key(text: str) -> Verdict:
@@ -62,6 +68,11 @@ PYTHON: dict[str, Callable[[str], Verdict]] = {
     "port": lambda text: (str(Port(text)),),
     "bastion": _bastion,
     "target": _target,
+    "-R": lambda text: (str(Forward.parse(text, "-R")),),
+    "-L": lambda text: (str(Forward.parse(text, "-L")),),
+    "-D": lambda text: (str(Forward.parse(text, "-D")),),
+    "remote-socket": lambda text: (str(remote_socket(text).listen),),
+    "name": lambda text: (str(read_name(text)),),
     "key": _key,
     "user": lambda text: (str(LocalUser(text)),),
     "keepalive": _keepalive,
@@ -224,7 +235,52 @@ ENGINE_TEXTS = [
     "\udcff",
     "s\u017fh",
 ]
+SOCKETS = [
+    *words("/tmp/x /run/a.b/c-d_e+f /x /a//b /a/ / a a/b ../x /.. /.x ~/x /a@b /a%b /a$b /a*b /a:b /a;b"),
+    *(
+        "/a b",
+        "/a\nb",
+        "/a\n",
+        "/\u00e9",
+        "",
+        "/" + "a" * 89,
+        "/" + "a" * 90,
+        "/\udcff",
+    ),
+]
+SPECS = [
+    *words("2222:localhost:22 *:80:a:1 :8080:a:1 0.0.0.0:8080:[::1]:80 [::1]:8080:[FD95::1]:80 1080 a:1080"),
+    *words("*:1080 :1080 [::1]:1080 ::1080 0 0:localhost:22 *:0:localhost:22 a:0 00:a:1 022:a:1 65536:a:1"),
+    *words("/tmp/x:h:1 /tmp/x:/tmp/y 8080:/run/x.sock b:8080:/run/x *:8080:/run/x /tmp/x /tmp/x:1 /tmp/x:"),
+    *words(
+        ": :: ::: :::: [::1] [::1]: x[::1]:1:a:2 [::1]x:1:a:2 [gw]:1:a:2 [::1:1:a:2 ::1]:1:a:2 [[::1]]:1:a:2"
+    ),
+    *words("1:a:2:3 1:a:2:3:4 1:2:3 a:b:c:d a:1:b:2 1:a:b 1:-a:2 1:a:-2 1:a:0 -a:1:a:2 1:*:2 1::2 1:[::1]"),
+    *words("1:[::1]:2:3 80/a/1 a:1:b:2:c a:1:b:2:c:d a:1:b:2:c:d:e:f:g:h /x:a:1:2 /x:/y:/z 1:/x:2 1:[::1]:2"),
+    *words("1:GW.Example.COM:2 A:1:B:2 1:1.2.3.4:5 1.2.3.4:1:a:5 1:1.2.3:5 5432:db:5432 $(id):1:a:2"),
+    *(
+        "",
+        " ",
+        "1 :a:2",
+        "1:a:2\n",
+        "1:a\n:2",
+        "1:b\u00fccher:2",
+        "\u0661:a:2",
+        "\udcff",
+        "1:a\t:2",
+        "a b:1:a:2",
+    ),
+]
+TUNNEL_NAMES = [
+    *words("a 2222 lab1 lab-1 lab_1.x A Lab -a _a .a .. a/b a@b a:b default default1 $(id) *"),
+    *("", "a b", "a\n", "\u00e9", "a" * 63, "a" * 64, "\udcff"),
+]
 TABLE = {
+    "-R": [*SPECS, *SOCKETS],
+    "-L": SPECS,
+    "-D": SPECS,
+    "remote-socket": [*SOCKETS, *TUNNEL_NAMES],
+    "name": TUNNEL_NAMES,
     "port": PORTS,
     "bastion": BASTIONS,
     "target": [*HOSTS, *(f"{host}:22" for host in HOSTS), *WITH_PORT, *BRACKETS],
@@ -282,7 +338,8 @@ def test_the_table_is_worth_its_name() -> None:
 
 def test_both_read_the_table_alike(shell: Shell) -> None:
     """Python and the shell take and refuse the same inputs, for the same slug, as the same values."""
-    assert differences(shell, ASKED) == []
+    for kind in TABLE:
+        assert differences(shell, [question for question in ASKED if question[0] == kind]) == []
 
 
 _PIECES = st.sampled_from(
@@ -296,9 +353,16 @@ _TEXT = st.one_of(
 _GROUPS = st.lists(st.sampled_from(["", "0", "0", "1", "ff", "00a", "FFFF", "10000"]), max_size=9)
 _V6 = _GROUPS.map(":".join)
 _ADDRESS = st.one_of(_TEXT, _V6, _V6.map("[{}]".format), _V6.map("[{}]:22".format))
+_SPEC_PARTS = st.one_of(
+    st.sampled_from(["", "*", "0", "22", "8080", "gw", "[::1]", "/x", "/run/y.sock", "localhost", "70000"]),
+    _TEXT,
+)
 _ASKED = st.one_of(
     st.tuples(st.sampled_from(sorted(SHELL)), _TEXT),
     st.tuples(st.sampled_from(["bastion", "target"]), _ADDRESS),
+    st.tuples(
+        st.sampled_from(["-R", "-L", "-D"]), st.lists(_SPEC_PARTS, min_size=1, max_size=5).map(":".join)
+    ),
     st.tuples(st.just("key"), _TEXT.map("/{}".format)),
     st.tuples(st.just("bastion"), st.tuples(_TEXT, _TEXT).map("@".join)),
 )

@@ -49,8 +49,8 @@ id() { echo 1000; }
 WRITE = "\n".join(f"    text_{text} >{name}" for text, name in TEXTS.items())
 BAKED = f"{HOST}golden() {{\n    options\n    forget\n    bind_1\n    derive || finish\n{WRITE}\n}}\ngolden"
 TOLD = (
-    f'{HOST}golden() {{\n    program=golden word=setup\n    take_flags "$@"\n    keep given\n    bind_1\n'
-    f'    derive || finish\n{WRITE}\n}}\ngolden "$@"'
+    f'{HOST}golden() {{\n    program=golden word=setup\n    take_flags "$@"\n    assemble || finish\n'
+    f'    keep given\n    bind_1\n    derive || finish\n{WRITE}\n}}\ngolden "$@"'
 )
 
 
@@ -90,7 +90,7 @@ def test_every_shell_writes_the_same(case: str, shell: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("case", CASES)
 def test_the_generic_script_writes_the_same(case: str, tmp_path: Path) -> None:
     """A script that is told the tunnel by flags writes what one that was made for it writes."""
-    flags = [f"--{name}={value}" for name, value in _flags(case).items()]
+    flags = _flags(case)
     for name, text in _written("sh", TOLD, (), flags, tmp_path).items():
         assert text == (HERE / case / name).read_text(encoding="utf-8")
 
@@ -112,16 +112,19 @@ def _updating() -> bool:
     return os.environ.get("UPDATE_GOLDEN") == "1"
 
 
-def _flags(case: str) -> dict[str, str]:
-    """The flags of a case, by their long names."""
-    flags = json.loads((HERE / case / "flags.json").read_text(encoding="utf-8"))
-    flags["secret-key"] = flags.pop("key")
+def _flags(case: str) -> list[str]:
+    """The flags of a case, as a command line has them."""
+    words = {"key": "--secret-key=", "remote": "-R", "local": "-L", "dynamic": "-D"}
+    flags = []
+    for name, value in json.loads((HERE / case / "flags.json").read_text(encoding="utf-8")).items():
+        word = words.get(name, f"--{name.replace('_', '-')}=")
+        flags += [f"{word}{each}" for each in (value if isinstance(value, list) else [value])]
     return flags
 
 
 def _tunnel(case: str) -> Tunnel:
     flags = json.loads((HERE / case / "flags.json").read_text(encoding="utf-8"))
-    return Tunnel.of(flags.pop("port"), flags.pop("bastion"), flags.pop("key"), **flags)
+    return Tunnel.of(flags.pop("port", None), flags.pop("bastion"), flags.pop("key"), **flags)
 
 
 def _bindings(tunnel: Tunnel) -> str:
@@ -137,7 +140,7 @@ def _written(
         FRAGMENTS,
         entry='golden_entry "$@"',
         tunnels=[bind(tunnel) for tunnel in tunnels],
-        extra=("generic", "main"),
+        extra=("generic", "take_forwards", "main"),
         version=__version__,
     )
     functions, entry_call = entry.rsplit("\n", 1)

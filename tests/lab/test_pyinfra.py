@@ -138,7 +138,7 @@ def test_bad_data_is_told_at_once_and_in_full(deploy: str, neighbour: Host, desk
         (f"{here}: tunnels[3].colour", "bad-field"),
         (f"{here}: tunnels[4]", "missing-field"),
         (f"{here}: tunnels[5]", "bad-field"),
-        (f"{there}: tunnels[1]", "port-twice"),
+        (f"{there}: tunnels[1]", "name-twice"),
     ):
         assert re.search(rf"{re.escape(where)}.*?\[{slug}\]", said, re.DOTALL), where
     assert "Traceback" not in said

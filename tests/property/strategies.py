@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 from hypothesis import strategies as st
 
+from scitex_ssh.errors import InputError
 from scitex_ssh.model import Tunnel
 from scitex_ssh.model.text import control_character
 
@@ -33,6 +35,24 @@ _BASTION = st.builds(
     st.one_of(st.just(""), _PORT.map(":{}".format)),
 )
 _TARGET = st.builds("{}:{}".format, _HOST, _PORT)
+
+_FORWARD_PORT = st.integers(1024, 65535).map(str)
+_BIND = st.one_of(st.just(""), st.sampled_from(["localhost:", "*:", ":", "127.0.0.1:", "[::1]:"]))
+_SOCKET = st.lists(st.text(_LETTERS + "_.+-", min_size=1, max_size=6), min_size=1, max_size=3).map(
+    lambda names: "/" + "/".join(names)
+)
+_LEADS_TO = st.one_of(_TARGET, _SOCKET)
+_LISTENS = st.builds("{}{}".format, _BIND, _FORWARD_PORT)
+_R = st.one_of(
+    st.builds("{}:{}".format, st.one_of(_LISTENS, _SOCKET), _LEADS_TO), _LISTENS, st.just("0:localhost:22")
+)
+_L = st.builds("{}:{}".format, _LISTENS, _LEADS_TO)
+_FORWARDS = {
+    "remote": st.lists(_R, max_size=3),
+    "local": st.lists(_L, max_size=2),
+    "dynamic": st.lists(_LISTENS, max_size=1),
+    "remote_socket": st.one_of(st.none(), st.just("lab1"), _SOCKET),
+}
 
 # What means something to a shell, to ssh_config, to systemd, to sed, to JSON or to our own templates.
 _PIECES = st.sampled_from(
@@ -74,16 +94,33 @@ def key_paths() -> st.SearchStrategy[str]:
 
 def tunnels(user: st.SearchStrategy[str | None] | None = None) -> st.SearchStrategy[Tunnel]:
     """Tunnels with any values that the model accepts."""
-    return st.builds(
-        Tunnel.of,
-        st.integers(1024, 65535),
-        _BASTION,
-        key_paths(),
-        target=_TARGET,
-        user=st.sampled_from(["root", "lab", "a.b-c_d"]) if user is None else user,
-        engine=st.sampled_from(["ssh", "autossh"]),
-        keepalive=st.one_of(
-            st.sampled_from(["fast", "default", "patient"]),
-            st.builds("{}x{}".format, st.integers(1, 3600), st.integers(1, 100)),
-        ),
+    described = st.fixed_dictionaries(
+        {
+            "port": st.integers(1024, 65535),
+            "bastion": _BASTION,
+            "key": key_paths(),
+            "target": _LEADS_TO,
+            "user": st.sampled_from(["root", "lab", "a.b-c_d"]) if user is None else user,
+            "engine": st.sampled_from(["ssh", "autossh"]),
+            "keepalive": st.one_of(
+                st.sampled_from(["fast", "default", "patient"]),
+                st.builds("{}x{}".format, st.integers(1, 3600), st.integers(1, 100)),
+            ),
+        },
+        optional={"name": st.sampled_from(["lab1", "a-b_c.d", "0x"]), **_FORWARDS},
     )
+    return described.filter(_accepted).map(_tunnel)
+
+
+def _accepted(described: dict[str, Any]) -> bool:
+    """False where two forwards would open the same."""
+    try:
+        _tunnel(described)
+    except InputError:
+        return False
+    return True
+
+
+def _tunnel(described: dict[str, Any]) -> Tunnel:
+    rest = dict(described)
+    return Tunnel.of(rest.pop("port"), rest.pop("bastion"), rest.pop("key"), **rest)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scitex_ssh.keepers.systemd import setup
-from scitex_ssh.model import Address, Destination, Keepalive, Tunnel
+from scitex_ssh.model import Address, Destination, Forward, Keepalive, Listen, SocketPath, Tunnel
 from scitex_ssh.plan.program import bind
 from scitex_ssh.render.take_back import one_line, source
 from tests.property.rendering import FILES, HOME, KEY_ID, rendered
@@ -40,10 +40,10 @@ def test_every_value_reads_back_in_the_program(shell: Shell, some: list[Tunnel])
     for tunnel, seen in zip(some, rendered(shell, some)):
         expected = {**bind(tunnel), "key": meant_key(tunnel), "bastion_user": login(tunnel)}
         assert {name: seen.values[name] for name in expected} == expected
-        assert seen.values["name"] == str(tunnel.forward.listen)
+        assert seen.values["name"] == tunnel.name
         assert Destination.parse(seen.values["bastion"]).address == tunnel.bastion.address
         assert seen.values["known_name"] == tunnel.bastion.address.known_name
-        assert seen.values["target"] == str(tunnel.forward.target)
+        assert seen.values["target"] == str(tunnel.forwards[0].target)
 
 
 @settings(max_examples=10)
@@ -81,26 +81,56 @@ def test_ssh_reads_what_was_meant(every_shell: list[Shell], some: list[Tunnel]) 
             config = Path(folder) / "ssh_config"
             config.write_text(seen.files["ssh_config"], "utf-8")
             read = {host: ssh_says(config, host) for host in ("tunnel", "hold", "release", "bastion")}
+            openings = {host: forwards_of(config, host) for host in read}
         for options in read.values():
             assert_connection(options, tunnel, seen.values["folder"])
-        forward = f"[localhost]:{tunnel.forward.listen} {bracketed(tunnel.forward.target)}"
-        assert {host: options.get("remoteforward") for host, options in read.items()} == {
-            "tunnel": forward,
-            "hold": forward,
-            "release": None,
-            "bastion": None,
+        forwards = [(OPTION[each.kind], *written(each)) for each in tunnel.forwards]
+        assert {host: sorted(opened) for host, opened in openings.items()} == {
+            "tunnel": sorted(forwards),
+            "hold": sorted(forwards),
+            "release": [],
+            "bastion": [],
         }
         for host in ("hold", "release"):
-            meant = f"exec sh -c '{one_line(source())}' scitex-ssh {host} {tunnel.forward.listen} {KEY_ID}"
+            meant = f"exec sh -c '{one_line(source())}' scitex-ssh {host} {held(tunnel)} {KEY_ID}"
             # Older versions print it before its percents are read.
             assert read[host]["remotecommand"] in (meant, meant.replace("%", "%%"))
         assert "remotecommand" not in read["tunnel"]
         assert "remotecommand" not in read["bastion"]
 
 
-def bracketed(address: Address) -> str:
-    """An address as ssh -G writes it."""
-    return f"[{address.host}]:{address.port}"
+OPTION = {
+    "remote": "remoteforward",
+    "socks": "remoteforward",
+    "local": "localforward",
+    "dynamic": "dynamicforward",
+}
+
+
+def written(forward: Forward) -> list[str]:
+    """Where a forward listens and leads to, as ssh -G writes it."""
+    target = {"socks": ["[socks]:0"], "dynamic": []}.get(forward.kind, [bracketed(forward.target)])
+    return [bracketed(forward.listen), *target]
+
+
+def bracketed(end: Address | Listen | SocketPath | None) -> str:
+    """One end of a forward as ssh -G writes it."""
+    return end if isinstance(end, SocketPath) else f"[{end.host}]:{end.port}" if end else ""
+
+
+def held(tunnel: Tunnel) -> str:
+    """What a tunnel holds on the bastion, in its words to it."""
+    there = [
+        str(each.listen if each.port is None else each.port) for each in tunnel.forwards if each.on_bastion
+    ]
+    return ",".join(there) or tunnel.name
+
+
+def forwards_of(config: Path, host: str) -> list[tuple[str, ...]]:
+    """The forwards that ssh reads in its configuration."""
+    done = subprocess.run(["ssh", "-G", "-F", str(config), host], capture_output=True, text=True)
+    lines = (line.split(" ") for line in done.stdout.splitlines())
+    return [tuple(words) for words in lines if words[0] in OPTION.values()]
 
 
 def assert_connection(options: dict[str, str], tunnel: Tunnel, folder: str) -> None:
@@ -134,14 +164,11 @@ def test_the_description_reads_as_json(shell: Shell, some: list[Tunnel]) -> None
     for tunnel, seen in zip(some, rendered(shell, some)):
         assert json.loads(seen.files["description"]) == {
             "version": 1,
-            "name": str(tunnel.forward.listen),
+            "name": tunnel.name,
             "bastion": str(Destination(tunnel.bastion.address, login(tunnel))),
             "forwards": [
-                {
-                    "kind": "remote",
-                    "listen": f"localhost:{tunnel.forward.listen}",
-                    "target": str(tunnel.forward.target),
-                }
+                {"kind": each.kind, "listen": str(each.listen), "target": str(each.target or "")}
+                for each in tunnel.forwards
             ],
             "key": meant_key(tunnel),
             "user": tunnel.user,
@@ -190,9 +217,7 @@ def test_nothing_of_the_user_reaches_the_unit(every_shell: list[Shell], one: Tun
     """Two tunnels' units differ in number and account only: the rest is in the folder's ssh_config."""
     seen = rendered(every_shell[0], [one, other])
     texts = [
-        each.files["unit"]
-        .replace(f"User={tunnel.user}\n", "User=U\n")
-        .replace(str(tunnel.forward.listen), "N")
+        each.files["unit"].replace(f"User={tunnel.user}\n", "User=U\n").replace(tunnel.name, "N")
         for tunnel, each in zip((one, other), seen)
     ]
     assert texts[0] == texts[1]

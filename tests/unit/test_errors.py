@@ -145,7 +145,7 @@ def test_the_shell_sources_were_understood() -> None:
     assert seen["interrupted"] == set()
     assert seen["key-unreadable"] == {"key", "user"}
     assert seen["bastion-refused"] == {"host", "port", "login", "key"}
-    assert seen["bad-target"] == {"value", "why"}
+    assert seen["bad-target"] >= {"value", "why"}
     assert set(seen) <= set(CATALOGUE)
 
 
@@ -153,7 +153,7 @@ def test_every_slug_is_raised_somewhere() -> None:
     """A slug that nothing raises is a page that nobody can reach; the known ones are listed."""
     raised = {call.slug for call in CALLS} | {"internal"}
     for path in SHELL_SOURCES:
-        raised |= set(re.findall(r"\bcause=([a-z-]+)", path.read_text("utf-8")))
+        raised |= set(re.findall(r"\b(?:one_)?cause=([a-z-]+)", path.read_text("utf-8")))
     # The supervisor has no catalogue: it leaves the slug before its words.
     raised |= set(re.findall(r'why="([a-z-]+): ', supervisor()))
     for path in PACKAGE.rglob("*.py"):

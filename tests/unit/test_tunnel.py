@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from scitex_ssh.errors import Exit, InputError
-from scitex_ssh.model import Destination, Forward, Keepalive, KeyPath, LocalUser, Port, Tunnel
+from scitex_ssh.model import Destination, Keepalive, KeyPath, LocalUser, Tunnel
+from scitex_ssh.model.forward import remote
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
     """Port, bastion and key are enough: the rest is sshd here, plain ssh, the default keepalive."""
     tunnel = Tunnel.of("2222", "u@gw", "~/k")
-    assert tunnel == Tunnel(Forward(Port(2222)), Destination.parse("u@gw"), KeyPath("~/k"))
-    assert (str(tunnel.forward.target), tunnel.user, tunnel.engine) == ("localhost:22", None, "ssh")
+    assert tunnel == Tunnel((remote(2222),), Destination.parse("u@gw"), KeyPath("~/k"))
+    assert (str(tunnel.forwards[0].target), tunnel.user, tunnel.engine) == ("localhost:22", None, "ssh")
     assert str(tunnel.keepalive) == "default"
     assert tunnel.name == "2222"
 
@@ -23,7 +24,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 def test_every_value_can_be_given() -> None:
     """What is given is what the tunnel says."""
     tunnel = Tunnel.of(2223, "gw:443", "/k", target="[::1]:80", user="lab", engine="autossh", keepalive="7x3")
-    assert (tunnel.forward.listen, str(tunnel.forward.target)) == (2223, "[::1]:80")
+    assert str(tunnel.forwards[0]) == "remote localhost:2223 [::1]:80"
     assert (tunnel.bastion.user, tunnel.bastion.port) == (None, 443)
     assert (tunnel.user, tunnel.engine, tunnel.keepalive) == (
         LocalUser("lab"),
@@ -70,12 +71,12 @@ def test_a_wrong_value_is_refused_as_usage(changed: dict[str, Any], slug: str) -
 def test_a_privileged_port_is_for_root_on_the_bastion(bastion: str, user: str | None, taken: bool) -> None:
     """Refused as soon as it is known that the login is not root; else the host decides."""
     if taken:
-        assert Tunnel.of(1023, bastion, "/k", user=user).forward.listen == 1023
+        assert Tunnel.of(1023, bastion, "/k", user=user).forwards[0].port == 1023
     else:
         with pytest.raises(InputError) as refusal:
             Tunnel.of(1023, bastion, "/k", user=user)
         assert refusal.value.slug == "port-privileged"
-    assert Tunnel.of(1024, bastion, "/k", user=user).forward.listen == 1024
+    assert Tunnel.of(1024, bastion, "/k", user=user).forwards[0].port == 1024
 
 
 def test_a_tunnel_is_a_value() -> None:

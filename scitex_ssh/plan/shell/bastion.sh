@@ -71,14 +71,20 @@ ssh_cause() {
     print=$(sed -n 's/^debug1: Server host key: //p' "$1" | tr -d '\r' | tail -n 1)
     set -- host="$t_bastion_host" port="$t_bastion_port" login="$t_login" key="$t_key"
     case $words in
-    *"REMOTE HOST IDENTIFICATION HAS CHANGED"*) problem host-key-changed "$@" known_name="$t_known_name" port="$t_port" ;;
+    *"REMOTE HOST IDENTIFICATION HAS CHANGED"*) problem host-key-changed "$@" known_name="$t_known_name" name="$t_name" ;;
     *"host key is known for"*) problem host-key-unknown "$@" fingerprint="$print" ;;
-    *"Host key verification failed"*) problem host-key-changed "$@" known_name="$t_known_name" port="$t_port" ;;
+    *"Host key verification failed"*) problem host-key-changed "$@" known_name="$t_known_name" name="$t_name" ;;
     *"account has expired"* | *"assword has expired"* | *"assword change required"*) problem account-expired "$@" ;;
     *"Permission denied ("* | *"Too many authentication failures"*) problem key-not-accepted "$@" ;;
     *"Could not resolve hostname"*) problem bastion-unresolved "$@" ;;
     "identity-clash"*) problem identity-clash port="$t_port" ;;
-    *"remote port forwarding failed"*) problem port-refused "$@" port="$t_port" ;;
+    *"remote port forwarding failed for listen path"*) problem socket-refused "$@" socket="$t_mark" ;;
+    *"remote port forwarding failed"*)
+        problem port-refused "$@" port="$(printf '%s\n' "$words" | sed -n 's/.*for listen port \([0-9]*\).*/\1/p' | tail -n 1)"
+        ;;
+    *"ould not request local forwarding"* | *"cannot listen to port"* | *"bind "*"ddress already in use"*)
+        problem local-port-taken port="$(printf '%s\n' "$words" | sed -n 's/^.*cannot listen to port: \([0-9]*\).*/\1/p' | tail -n 1)"
+        ;;
     *"port "*": Connection refused"*) problem bastion-refused "$@" ;;
     # Said by sshd itself to whom it turns away.
     *"Exceeded MaxStartups"* | *"Not allowed at this time"*) problem bastion-closed "$@" ;;
@@ -96,7 +102,19 @@ ssh_cause() {
 
 # check_port: free on the bastion, or ours, and we may listen on it.
 check_port() {
-    dial over localhost
+    on_bastion || return 0
+    case $t_listen in
+    /*)
+        check_socket
+        return
+        ;;
+    esac
+    other=$(tunnel_beside)
+    if [ -n "$other" ]; then
+        problem port-taken port="$t_port" evidence="the tunnel $other of this machine"
+        return
+    fi
+    dial over "$t_dial"
     case $dialled in
     mine)
         tunnel_is_ours && return
@@ -144,9 +162,28 @@ tunnel_is_ours() { [ -n "$t_unit" ] && unit_is_active "$t_unit"; }
 
 # Listens on the port for a moment, over the open connection.
 try_port() {
-    over -O forward -R "localhost:$t_port:$t_target" bastion >/dev/null 2>&1 || return 1
-    over -O cancel -R "localhost:$t_port:$t_target" bastion >/dev/null 2>&1
+    over -O forward -R "$t_listen${t_target:+:$t_target}" bastion >/dev/null 2>&1 || return 1
+    over -O cancel -R "$t_listen${t_target:+:$t_target}" bastion >/dev/null 2>&1
     return 0
+}
+
+# tunnel_beside: the name of another tunnel of this machine that has the current port of this bastion.
+tunnel_beside() {
+    for other in "${t_folder%/*}"/*/ssh_config; do
+        other=${other%/*}
+        [ "$other" != "$t_folder" ] && grep -Eq "^# forward: (remote|socks) [^ ]*:$t_port( |\$)" "$other/ssh_config" 2>/dev/null &&
+            grep -Fqx "# bastion: $t_bastion" "$other/ssh_config" && echo "${other##*/}"
+    done
+}
+
+# check_socket: nobody listens on it, or it is ours. A file that a session left behind is taken away.
+check_socket() {
+    dial_socket over
+    if tunnel_is_ours || release_port; then return 0; fi
+    case $dialled in
+    none | closed | forbidden) ;;
+    *) problem port-taken port="$t_listen" evidence="a session of this account that is not this tunnel's listens there" ;;
+    esac
 }
 
 # Ends the last session of this very key and port that is still there. What the bastion said is in $answer.

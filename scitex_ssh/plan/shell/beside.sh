@@ -1,9 +1,13 @@
 # Make before break: where a tunnel that stands is to go to another bastion, the new one is made and proven beside
 # it, from the folder of this run, before anything of the old one is touched. On the same bastion it cannot be:
-# the port is one, and the old session has it.
+# the port is one, and the old session has it. So it is with the ports of this machine, and it is done for a tunnel of
+# one forward from a bastion's port.
 
 # goes_elsewhere: the tunnel stands, on another bastion than the one wanted.
-goes_elsewhere() { tunnel_is_ours && [ "$(written bastion)" != "$t_bastion" ]; }
+goes_elsewhere() {
+    case $t_count:$t_kind:$t_listen in 1:remote:[!/]*) ;; *) return 1 ;; esac
+    tunnel_is_ours && [ "$(written bastion)" != "$t_bastion" ]
+}
 
 # prove_beside: true where it was proven, or cannot be tried.
 prove_beside() {

@@ -42,16 +42,16 @@ doctor_one() {
     if [ "$any_port" = 0 ] && [ -d "$t_folder" ]; then judge keeper "the keeper is as it was set up" keeper_is_fit; fi
     doctor_way
     if [ "$any_port" = 0 ]; then
-        judge port "the bastion gives the port" port_is_ours
+        judge port "the bastion gives the port" each_forward port_is_ours
     fi
-    judge target "the target answers here" target_is_fit
+    judge target "the target answers here" each_forward target_is_fit
     if [ "$any_port" = 0 ] && [ -d "$t_folder" ]; then
         judge running "the tunnel's ssh is connected" ssh_is_connected
-        judge proof "the port leads to the target" proof_is_there
+        judge proof "the port leads to the target" each_forward proof_is_there
     fi
     if [ "$opened" = 1 ]; then
         warn take-back "a stale session can be ended" can_take_back
-        [ "$any_port" = 1 ] || warn range "the port is not one the bastion hands out" port_is_kept_out
+        [ "$any_port" = 1 ] || warn range "the port is not one the bastion hands out" each_forward port_is_kept_out
     fi
     finish
 }
@@ -124,9 +124,10 @@ way_verdict() {
 
 port_is_ours() {
     check_port || return
-    evidence="port $t_port: $dialled"
+    ! on_bastion || add_evidence "port $t_port: $dialled"
 }
-target_is_fit() { check_target && evidence=$t_target; }
+target_is_fit() { check_target && add_evidence "${t_target:-$t_listen}"; }
+add_evidence() { evidence="$evidence${evidence:+, }$1"; }
 
 keeper_is_fit() {
     evidence="$t_unit $(unit_property "$t_unit" ActiveState)"
@@ -137,7 +138,7 @@ keeper_is_fit() {
         ;;
     esac
     if ! [ -e "$t_unit_file" ]; then
-        problem unit-missing unit="$t_unit" port="$t_port"
+        problem unit-missing unit="$t_unit" name="$t_name"
         return
     fi
     if ! unit_is_enabled "$t_unit"; then
@@ -148,7 +149,7 @@ keeper_is_fit() {
         problem unit-stopped unit="$t_unit" why="$(unit_property "$t_unit" Result)"
         return
     fi
-    unit_is_current || problem unit-outdated unit="$t_unit" port="$t_port"
+    unit_is_current || problem unit-outdated unit="$t_unit"
 }
 
 ssh_is_connected() {
@@ -156,7 +157,7 @@ ssh_is_connected() {
     while ! has_connected; do
         tries=$((tries + 1))
         if [ "$tries" -ge 30 ]; then
-            problem not-up port="$t_port" seconds=3 unit="$t_unit" why="$(supervisor_says detail)"
+            problem not-up name="$t_name" seconds=3 unit="$t_unit" why="$(supervisor_says detail)"
             return
         fi
         sleep 0.1 2>/dev/null || sleep 1
@@ -165,14 +166,14 @@ ssh_is_connected() {
 }
 
 proof_is_there() {
-    dial over localhost
-    evidence=$dialled
+    prove over
+    add_evidence "$dialled"
     case $dialled in
-    mine | open) ;;
-    forbidden) problem not-proven port="$t_port" ;;
+    mine | open) check_bound ;;
+    forbidden) not_proven ;;
     other) problem wrong-host port="$t_port" ;;
     closed | strange) closed_problem ;;
-    *) problem not-up port="$t_port" seconds=10 unit="$t_unit" why="the bastion answers \"$dialled\"" ;;
+    *) problem not-up name="$t_name" seconds=10 unit="$t_unit" why="the bastion answers \"$dialled\"" ;;
     esac
 }
 
@@ -187,6 +188,7 @@ can_take_back() {
 }
 
 port_is_kept_out() {
+    case $t_kind:$t_port in local:* | dynamic:* | *:/*) return 0 ;; esac
     range=$(over bastion 'cat /proc/sys/net/ipv4/ip_local_port_range' 2>/dev/null | tr '\t' ' ')
     case $range in [0-9]*' '[0-9]*) ;; *) range='32768 60999' ;; esac
     evidence="it hands out $range"
@@ -195,19 +197,8 @@ port_is_kept_out() {
 
 # The values of a tunnel that stands, from its own files.
 recall_standing() {
-    t_bastion=$(written bastion)
-    t_bastion_user=${t_bastion%@*}
-    rest=${t_bastion#*@}
-    case $rest in
-    \[*\]) t_bastion_host=${rest#\[} t_bastion_host=${t_bastion_host%\]} t_bastion_port=22 ;;
-    \[*) t_bastion_host=${rest#\[} t_bastion_host=${t_bastion_host%\]*} t_bastion_port=${rest##*:} ;;
-    *:*) t_bastion_host=${rest%:*} t_bastion_port=${rest#*:} ;;
-    *) t_bastion_host=$rest t_bastion_port=22 ;;
-    esac
-    target=$(written target)
-    t_target_port=${target##*:}
-    t_target_host=${target%:*}
-    t_target_host=${t_target_host#\[} t_target_host=${t_target_host%\]}
+    recall_bastion
+    t_forwards=$(written forward)
     t_key=$(written key) t_user=$(written user) t_engine=$(written engine) t_keepalive=$(written keepalive)
 }
 
@@ -215,10 +206,10 @@ recall_standing() {
 doctor_all() {
     forget
     if [ -n "$wanted" ]; then
-        t_port=${wanted# }
-        locate "$t_port"
+        t_name=${wanted# }
+        locate "$t_name"
         if [ ! -d "$t_folder" ]; then
-            problem no-such-tunnel name="$t_port"
+            problem no-such-tunnel name="$t_name"
             finish
         fi
         recall_standing

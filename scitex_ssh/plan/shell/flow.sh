@@ -39,13 +39,14 @@ look() {
 }
 
 forget() {
-    t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access=''
-    t_target_host=localhost t_target_port=22 t_engine=ssh t_keepalive=default
+    t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access='' t_port=''
+    t_name='' t_forwards='' t_engine=ssh t_keepalive=default
     t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=systemd
 }
 
 kept="name folder unit unit_file state port bastion bastion_host bastion_port bastion_user login known_name known_hosts"
-kept="$kept target target_host target_port key key_json key_id key_access user engine keepalive stage"
+kept="$kept forwards forward_lines forward_notes forwards_json what here mark count"
+kept="$kept kind listen listen_host dial where says target target_host target_port key key_json key_id key_access user engine keepalive stage"
 kept="$kept alive_interval alive_count connect_timeout keeper plan scope"
 # keep N, recall N: the values of tunnel N, put by and taken up again.
 keep() { for value in $kept; do eval "k_${1}_$value=\${t_$value-}"; done; }
@@ -79,11 +80,11 @@ report_idle() {
 # result LEVEL
 result() {
     if [ "$machine" = 1 ]; then
-        tell result "$t_name" "$1" "$t_bastion" "$t_target"
+        tell result "$t_name" "$1" "$t_bastion" "$t_target" "$t_what$t_here"
     elif [ "$1" = verified ]; then
-        say "Verified: port $t_port of $t_bastion leads to $t_target on this machine."
+        say "Verified: $t_what$t_here."
     else
-        say "Listening, not proven: $t_bastion took port $t_port but does not let this key dial it back."
+        say "Listening, not proven: $t_what$t_here, but the bastion does not let this key dial it."
     fi
 }
 
@@ -113,7 +114,7 @@ setup_all() {
             result "$(cat "$work/$t_name.level")"
             continue
         fi
-        if check_target && check_bastion && check_port && keep "$n" && prove_beside; then
+        if each_forward check_target && check_bastion && each_forward check_port && keep "$n" && prove_beside; then
             eval "due_$n=\$(untrue setup)"
             ready="$ready $n"
         fi
@@ -126,7 +127,7 @@ setup_all() {
         recall "$n"
         if wait_verified; then
             event ok "$("title_$(steps_of setup | sed 's/.* //')")"
-            result "$(level_of "$dialled")"
+            result "$proven"
             commit "$n"
         else
             undo "$n"
@@ -222,7 +223,10 @@ same_as_before() {
 }
 restore_all() { for n in $applying; do recall "$n" && restore; done; }
 
-located() { locate "$t_port"; }
+located() {
+    [ -n "$t_name" ] || t_name=$(tunnel_on "$t_port")
+    locate "$t_name"
+}
 
 remove_all() {
     if [ "$me" = root ] && [ "$dry_run" = 0 ] && ! only_one; then finish; fi

@@ -116,9 +116,6 @@ take_bastion() {
     take_address bad-destination "$rest" 22 && t_bastion_host=$taken_host t_bastion_port=$taken_port
 }
 
-# shellcheck disable=SC2034  # the texts of the program use them
-take_target() { take_address bad-target "$1" '' && t_target_host=$taken_host t_target_port=$taken_port; }
-
 take_key() {
     why='' path=$1
     # shellcheck disable=SC2088  # a path beginning with these two characters is meant
@@ -186,7 +183,10 @@ Keeps a reverse SSH tunnel: port PORT of the bastion leads to sshd on this machi
   -p, --port PORT            the port on the bastion, 1024 to 65535
   -b, --bastion DESTINATION  the bastion (or SCITEX_SSH_BASTION_SERVER)
   -s, --secret-key KEY       a private key without a passphrase (or SCITEX_SSH_SECRET_KEY_PATH)
-      --target HOST:PORT     what the port leads to (localhost:22)
+      --target HOST:PORT     what the port leads to (localhost:22), or the path of a Unix socket
+      --remote-socket NAME   instead of a port: a Unix socket of the bastion, by its path or a name in its /tmp
+  -R, -L, -D FORWARD         more forwards (or others), as ssh takes them; each may be given several times
+  -n, --name NAME            what the tunnel is called (its port)
       --user USER            the account that keeps the tunnel (you; through sudo, its caller)
       --engine ssh|autossh   what holds the connection (ssh)
       --keepalive PROFILE    fast, default, patient or INTERVALxCOUNT
@@ -199,13 +199,13 @@ TXT
         ;;
     remove)
         cat <<TXT
-usage: $program -p PORT [--dry-run]
-Removes the tunnel on the bastion's port PORT without a trace.
+usage: $program -p PORT | -n NAME [--dry-run]
+Removes the tunnel on the bastion's port PORT, or of that name, without a trace.
 TXT
         ;;
     status)
         cat <<TXT
-usage: $program [-p PORT]
+usage: $program [-p PORT | -n NAME]
 Shows the tunnels of this machine, and proves each. Exit status 50 when one is not verified.
 TXT
         ;;
@@ -226,7 +226,7 @@ TXT
 
 takes_value() {
     case $1 in
-    -p | --port | -b | --bastion | -s | --secret-key | --target | --user | --engine | --keepalive | --host-key-fingerprint) ;;
+    -R | -L | -D | -n | --name | --remote-socket | -p | --port | -b | --bastion | -s | --secret-key | --target | --user | --engine | --keepalive | --host-key-fingerprint) ;;
     *) return 1 ;;
     esac
 }
@@ -234,7 +234,7 @@ takes_value() {
 # take_flags FLAG...: t_port and so on, or a problem and the end.
 take_flags() {
     dry_run=0 accept_new=0 accept_listening=0 must_exist=1 wait_seconds=30 wanted='' fingerprint='' yes=0
-    t_port='' t_bastion_host='' t_key=''
+    t_bastion_host='' t_key='' short_target='' given_socket='' given_remote='' given_local='' given_dynamic=''
     forget
     while [ $# -gt 0 ]; do
         flag=$1 value=${2-}
@@ -245,7 +245,7 @@ take_flags() {
             takes_value "${flag%%=*}" || usage_problem "it takes no '$(printf '%s' "$flag" | tr -c '[:print:]' '?')'" "$program"
             value=${flag#*=} flag=${flag%%=*}
             ;;
-        -[pbs]?*) value=${flag#??} flag=${flag%"${flag#??}"} ;;
+        -[pbsnRLD]?*) value=${flag#??} flag=${flag%"${flag#??}"} ;;
         *)
             if takes_value "$flag"; then
                 [ $# -gt 0 ] || usage_problem "$flag needs a value" "$program"
@@ -258,9 +258,14 @@ take_flags() {
         *:--version) printf 'scitex-ssh %s\n' "$version" && exit 0 ;;
         *:--machine) machine=1 ;;
         *:-p | *:--port) take_port "$value" -p && t_port=$taken ;;
+        *:-n | *:--name) take_name "$value" ;;
+        setup:-R) take_forward -R "$value" && given_remote=$given_remote${given_remote:+$newline}$taken ;;
+        setup:-L) take_forward -L "$value" && given_local=$given_local${given_local:+$newline}$taken ;;
+        setup:-D) take_forward -D "$value" && given_dynamic=$given_dynamic${given_dynamic:+$newline}$taken ;;
+        setup:--remote-socket) take_remote_socket "$value" && given_socket=$taken ;;
         setup:-b | setup:--bastion) take_bastion "$value" ;;
         setup:-s | setup:--secret-key) take_key "$value" ;;
-        setup:--target) take_target "$value" ;;
+        setup:--target) take_target "$value" && short_target=$taken ;;
         setup:--user) take_user "$value" ;;
         setup:--engine) take_engine "$value" ;;
         setup:--keepalive) take_keepalive "$value" ;;
@@ -306,15 +311,18 @@ generic() {
     [ "$set_aside" = 0 ] || set -- "$word" "$@"
     case $word in
     setup) defaults "$@" ;;
-    remove) need "$t_port" port -p && run_generic remove_all "$@" ;;
-    status) wanted=$t_port && run_generic status_all ;;
+    remove) need "$t_port$t_name" port "-p, or -n with a name" && run_generic remove_all "$@" ;;
+    status)
+        [ -z "$t_port" ] || [ -n "$t_name" ] || t_name=$(tunnel_on "$t_port")
+        wanted=$t_name && run_generic status_all
+        ;;
     esac
 }
 
 defaults() {
     [ -n "$t_bastion_host" ] || [ -z "${SCITEX_SSH_BASTION_SERVER-}" ] || take_bastion "$SCITEX_SSH_BASTION_SERVER" || finish
     [ -n "$t_key" ] || [ -z "${SCITEX_SSH_SECRET_KEY_PATH-}" ] || take_key "$SCITEX_SSH_SECRET_KEY_PATH" || finish
-    need "$t_port" port -p
+    assemble || finish
     need "$t_bastion_host" bastion "-b, or set SCITEX_SSH_BASTION_SERVER"
     need "$t_key" key "-s, or set SCITEX_SSH_SECRET_KEY_PATH"
     set -- "$@" -b "${t_bastion_user:+$t_bastion_user@}$(bracketed "$t_bastion_host"):$t_bastion_port" -s "$t_key"

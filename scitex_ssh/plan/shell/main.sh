@@ -24,7 +24,8 @@ options() {
         --host-key-fingerprint=SHA256:?*) accept_new=1 fingerprint=${option#*=} ;;
         --host-key-fingerprint=*) usage_problem "'${option#*=}' is not a fingerprint (SHA256:...)" "sh ${0##*/}" ;;
         --accept-listening) accept_listening=1 ;;
-        --port=*) wanted="$wanted ${option#*=}" ;;
+        --name=*) wanted="$wanted ${option#*=}" ;;
+        --port=*) wanted="$wanted $(tunnel_on "${option#*=}")" ;;
         --foreground=*) foreground=${option#*=} ;;
         --any-port) any_port=1 ;;
         --must-exist) must_exist=1 ;;
@@ -54,7 +55,7 @@ main() {
     foreground) foreground_one ;;
     doctor) doctor_all ;;
     status)
-        for n in $tunnels; do "bind_$n" && wanted="$wanted $t_port"; done
+        for n in $tunnels; do forget && "bind_$n" && located && wanted="$wanted $t_name"; done
         status_all
         ;;
     esac
@@ -64,7 +65,7 @@ main() {
 foreground_one() {
     forget
     bind_1
-    derive && check_target && check_bastion && check_port || finish
+    derive && each_forward check_target && check_bastion && each_forward check_port || finish
     mkdir -p "$t_state"
     text_ssh_config >"$t_folder/ssh_config"
     text_known_hosts >"$t_folder/known_hosts"
@@ -75,7 +76,7 @@ foreground_one() {
     keeper=$!
     trap 'kill "$keeper" 2>/dev/null; wait "$keeper"; finish' INT TERM HUP
     if wait_verified; then
-        result "$(level_of "$dialled")"
+        result "$proven"
         wait "$keeper"
     else
         kill "$keeper"

@@ -24,15 +24,30 @@ scan_target() {
 # keep_target_keys FILE: its keys, from its files or by asking it once a run. Empty where it does not speak SSH.
 keep_target_keys() {
     target_keys >"$1"
-    [ ! -s "$1" ] || return 0
-    if ! cp "$work/$t_name.keys" "$1" 2>/dev/null; then
+    [ ! -s "$1" ] && [ -n "$t_target_port" ] || return 0
+    kept_keys=$work/keys.$(printf %s "$t_target" | tr -c 'A-Za-z0-9.-' _)
+    if ! cp "$kept_keys" "$1" 2>/dev/null; then
         scan_target "$1"
-        cp "$1" "$work/$t_name.keys"
+        cp "$1" "$kept_keys"
     fi
 }
 
-# check_target: something answers there. On this machine a look will do, which no sshd holds against us.
+# check_target: something answers there. On this machine a look will do, which no sshd holds against us. Where this
+# machine listens itself, its port must be free.
 check_target() {
+    case $t_kind in
+    local | dynamic)
+        tunnel_is_ours || ! listens_here "$t_port" || problem local-port-taken port="$t_port"
+        return
+        ;;
+    socks) return 0 ;;
+    esac
+    case $t_target in
+    /*)
+        as_user test -S "$t_target" && as_user test -w "$t_target" || problem target-refused target="$t_target"
+        return
+        ;;
+    esac
     case $t_target_host in
     localhost | 127.0.0.1 | ::1)
         if [ -r /proc/net/tcp ]; then
@@ -65,7 +80,9 @@ listens_here() {
 
 # What a port means that is taken and closed at once: the target is gone, or its sshd drops us.
 closed_problem() {
-    if listens_here "$t_target_port" && [ "$t_target_port" = 22 ]; then
+    if ! on_bastion; then
+        problem far-end-refused listen="$t_listen" bastion="$t_bastion" why="$(far_words)"
+    elif [ "$t_target_port" = 22 ] && listens_here 22; then
         problem target-drops target="$t_target"
     else
         problem target-refused target="$t_target"
@@ -88,10 +105,7 @@ way() {
 #   lost      the bastion could not be asked
 dial() {
     # One folder a dial: two run side by side.
-    spot=$(mktemp -d "$work/dial.XXXXXX") && chmod 755 "$spot"
-    # Written by the user's ssh; the keys beside it are not the user's to change.
-    : >"$spot/way"
-    [ "$me" = "$t_user" ] || chown "$t_user" "$spot/way"
+    new_spot
     keep_target_keys "$spot/keys"
     if [ ! -s "$spot/keys" ]; then
         dial_plain "$@"
@@ -105,6 +119,13 @@ dial() {
     fi
 }
 
+new_spot() {
+    spot=$(mktemp -d "$work/dial.XXXXXX") && chmod 755 "$spot"
+    # Written by the user's ssh; the keys beside it are not the user's to change.
+    : >"$spot/way"
+    [ "$me" = "$t_user" ] || chown "$t_user" "$spot/way"
+}
+
 dial_ssh() {
     code=0
     # The tunnel's own user: a name that does not exist would be penalised by newer sshd.
@@ -112,7 +133,7 @@ dial_ssh() {
         -o StrictHostKeyChecking=yes -o HostKeyAlias=scitex-ssh-target -o "UserKnownHostsFile=$spot/keys" \
         -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o ControlPath=none -o LogLevel=INFO \
         -o "ConnectTimeout=${dial_timeout:-10}" \
-        -o "ProxyCommand=$(way "$1") -W $2:$t_port bastion 2>$spot/way" \
+        -o "ProxyCommand=$(way "$1") -W $(bracketed "$2"):$t_port bastion 2>$spot/way" \
         scitex-ssh-target true >/dev/null 2>"$spot/words" || code=$?
     case $code:$(cat "$spot/words") in
     0:* | *"Permission denied ("*) dialled=mine ;;
@@ -148,7 +169,7 @@ dial_plain() {
     began=$(date +%s)
     # shellcheck disable=SC2046  # the words of the command
     { sleep 3 & echo $! >"$spot/nap"; wait; } | {
-        as_user $(way "$1") -W "$2:$t_port" bastion >"$spot/output" 2>"$spot/way"
+        as_user $(way "$1") -W "$(bracketed "$2"):$t_port" bastion >"$spot/output" 2>"$spot/way"
         kill "$(cat "$spot/nap")" 2>/dev/null
     }
     if [ -s "$spot/output" ] || [ $(($(date +%s) - began)) -ge 2 ]; then dialled=open; else way_words "$(cat "$spot/way")"; fi
@@ -172,7 +193,7 @@ proven_lately() {
 
 # The folder is the user's: root must not follow a link that lies there.
 remember_proof() {
-    [ "$dialled" = mine ] || return 0
+    [ "$all_mine" = 1 ] || return 0
     proven_lately || echo "$(date +%s) $(connection)" | as_user sh -c 'cat >"$1"' sh "$t_state/proof" 2>/dev/null || :
 }
 
@@ -181,10 +202,23 @@ connection() { cat "$t_state/config" "$t_state/child" 2>/dev/null | cksum | tr '
 
 is_verified() {
     unit_is_active "$t_unit" && has_connected || return 1
-    if proven_lately; then dialled=mine; else dial alone localhost; fi
+    if proven_lately; then
+        echo verified >"$work/$t_name.level"
+        return 0
+    fi
+    proven=verified all_mine=1
+    each_forward is_proven || return
     remember_proof
-    level_of "$dialled" >"$work/$t_name.level"
-    case $dialled in mine | open) ;; forbidden) [ "$accept_listening" = 1 ] ;; *) false ;; esac
+    echo "$proven" >"$work/$t_name.level"
+}
+is_proven() {
+    prove alone
+    [ "$dialled" = mine ] || all_mine=0
+    case $dialled in
+    mine | open) ! bound_wrongly ;;
+    forbidden) proven=listening && [ "$accept_listening" = 1 ] ;;
+    *) false ;;
+    esac
 }
 
 # The supervisor's ssh has the port: its session says so or, where none can run, it logged in and did not give up,
@@ -196,34 +230,22 @@ has_connected() {
         [ $(($(date +%s) - $(supervisor_says since))) -ge 2 ]
 }
 
-# wait_verified: until the proof is there, or the cause why it cannot come is known.
+# wait_verified: until the proof of every forward is there, or the cause why it cannot come is known. Leaves the
+# level of the worst in $proven.
 wait_verified() {
     reach=alone
     [ -z "${t_stage-}" ] || ! over -O check bastion 2>/dev/null || reach=over
     deadline=$(($(date +%s) + wait_seconds))
-    dialled=
+    dialled='' proven=verified proven_forwards=' ' why=''
     while [ "$(date +%s)" -lt "$deadline" ]; do
         if stopped; then interrupted; fi
+        # What the last attempt met; while one is under way nothing stands there.
+        said=$(supervisor_says detail)
+        why=${said:-$why}
         if has_connected; then
-            # One dial: before we listened, check_port found nobody on either of the addresses of "localhost", and
-            # each dial is held against this machine's own address by sshd from 9.8 on (PerSourcePenalties).
-            dial "$reach" localhost
-            case $dialled in
-            mine | open) return 0 ;;
-            forbidden)
-                [ "$accept_listening" = 0 ] || return 0
-                problem not-proven port="$t_port"
-                return
-                ;;
-            other)
-                problem wrong-host port="$t_port"
-                return
-                ;;
-            closed | strange)
-                closed_problem
-                return
-                ;;
-            esac
+            code=0
+            each_forward proven_now || code=$?
+            case $code in 0) return 0 ;; 1) return 1 ;; esac
         elif [ "$(supervisor_says phase)" = waiting ] && [ "$(supervisor_says pause)" -ge 300 ]; then
             # Nothing that waiting would heal.
             supervisor_says detail >"$work/$t_name.words"
@@ -232,10 +254,47 @@ wait_verified() {
         fi
         sleep 0.1 2>/dev/null || sleep 1
     done
-    why=$(supervisor_says detail)
     if ! keeper_is_active; then
         problem service-failed unit="$t_unit" why="it ended with $(unit_property "$t_unit" Result)"
         return
     fi
-    problem not-up port="$t_port" seconds="$wait_seconds" unit="$t_unit" why="${why:-the bastion answers \"$dialled\"}"
+    case $why in
+    *"forwarding failed"* | *"local forwarding"*)
+        printf '%s\n' "$why" >"$work/$t_name.words"
+        ssh_cause "$work/$t_name.words"
+        return
+        ;;
+    esac
+    problem not-up name="$t_name" seconds="$wait_seconds" unit="$t_unit" why="${why:-the bastion answers \"$dialled\"}"
+}
+
+# proven_now: the current forward is proven (0), cannot be (1, the problem is told) or is not yet (2).
+proven_now() {
+    # One dial: before we listened, check_port found nobody on either of the addresses of "localhost", and
+    # each dial is held against this machine's own address by sshd from 9.8 on (PerSourcePenalties).
+    case $proven_forwards in *" $each "*) return 0 ;; esac
+    prove "$reach"
+    case $dialled in
+    mine | open) check_bound || return 1 ;;
+    forbidden)
+        proven=listening
+        [ "$accept_listening" = 1 ] || not_proven || return 1
+        ;;
+    other)
+        problem wrong-host port="$t_port"
+        return 1
+        ;;
+    closed | strange)
+        closed_problem
+        return 1
+        ;;
+    *) return 2 ;;
+    esac
+    proven_forwards="$proven_forwards$each "
+}
+not_proven() {
+    case $t_kind in
+    remote | socks) problem not-proven port="$t_port" ;;
+    *) problem far-end-refused listen="$t_listen" bastion="$t_bastion" why="$(far_words)" ;;
+    esac
 }

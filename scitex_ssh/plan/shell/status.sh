@@ -1,16 +1,16 @@
 # What is so: one record for each tunnel of this machine.
 
-# The ports of the tunnels that there are: ours by their folders, older ones by their units.
-known_ports() {
+# The names of the tunnels that there are: ours by their folders, older ones by their units.
+known_names() {
     {
         for folder in /etc/scitex-ssh/tunnels/*/; do [ -d "$folder" ] && basename "$folder"; done
         for unit in /etc/systemd/system/autossh-tunnel-*.service; do
             [ -e "$unit" ] && basename "$unit" .service | sed 's/^autossh-tunnel-//'
         done
-    } | grep -E '^[0-9]+$' | sort -n -u
+    } | grep -E '^[a-z0-9][a-z0-9_.-]*$' | sort -u | sort -n
 }
 
-written() { sed -n "s/^# $1: //p" "$t_folder/ssh_config" 2>/dev/null | head -n 1; }
+written() { sed -n "s/^# $1: //p" "$t_folder/ssh_config" 2>/dev/null; }
 
 # take_back_way: hold, or plain where a stale session could keep the port: the bastion runs no command for this key,
 # or (hidepid on its /proc) a session there cannot see which process serves it.
@@ -18,15 +18,29 @@ take_back_way() {
     if grep -q '^scitex-ssh holds without a note' "$t_state/session" 2>/dev/null; then echo plain; else supervisor_says mode; fi
 }
 
-# observe PORT: the record, as one line.
+# recall_bastion: the bastion of a tunnel that stands, in its parts.
+recall_bastion() {
+    t_bastion=$(written bastion)
+    t_bastion_user=${t_bastion%@*}
+    rest=${t_bastion#*@}
+    case $rest in
+    \[*\]) t_bastion_host=${rest#\[} t_bastion_host=${t_bastion_host%\]} t_bastion_port=22 ;;
+    \[*) t_bastion_host=${rest#\[} t_bastion_host=${t_bastion_host%\]*} t_bastion_port=${rest##*:} ;;
+    *:*) t_bastion_host=${rest%:*} t_bastion_port=${rest#*:} ;;
+    *) t_bastion_host=$rest t_bastion_port=22 ;;
+    esac
+}
+
+# observe NAME: the record, as one line.
 observe() {
     locate "$1"
     machine=1
-    t_port=$1
-    t_bastion=$(written bastion)
-    t_target=$(written target)
+    recall_bastion
+    t_forwards=$(written forward)
+    [ -n "$t_forwards" ] || t_forwards="remote localhost:$1 localhost:22"
     t_user=$(written user)
-    cause='' detail='' level='' adopted=''
+    derive_forwards
+    cause='' detail='' level='' adopted='' seen_levels=''
     since=$(supervisor_says since)
     attempts=$(supervisor_says attempts)
     restarts=$(unit_property "$t_unit" NRestarts)
@@ -36,8 +50,11 @@ observe() {
         t_bastion=$(sed -n 's/^ExecStart=.* \([^ ]*@[^ ]*\).*/\1/p' "$t_unit_file" | tail -n 1)
     fi
     weigh
+    if [ -n "$adopted" ]; then t_target=; fi
     tell tunnel "$t_name" level="$level" cause="$cause" detail="$detail" bastion="$t_bastion" target="$t_target" \
-        keeper="$t_keeper" adopted="$adopted" since="$since" restarts="$restarts" user="$t_user" \
+        keeper="$t_keeper" \
+        forwards="$(printf '%s' "$t_forwards" | tr '\n' ',')" levels="${seen_levels# }" \
+        adopted="$adopted" since="$since" restarts="$restarts" user="$t_user" \
         take_back="$(take_back_way)" engine="$(written engine)" key="$(written key)"
 }
 
@@ -61,35 +78,54 @@ weigh() {
         has_connected || not_connected
         return
     fi
-    t_target_host=${t_target%:*} t_target_port=${t_target##*:}
-    t_target_host=${t_target_host#\[} t_target_host=${t_target_host%\]}
     if ! has_connected; then
         not_connected
         return
     fi
     if proven_lately; then
         level=verified detail="answered with this host's own key $age s ago"
+        seen_levels=$(printf '%s\n' "$t_forwards" | sed 's/.*/verified/' | tr '\n' ' ')
         return
     fi
-    dial alone localhost
-    level=$(level_of "$dialled")
-    remember_proof
-    case $dialled in
-    mine)
-        detail="answers with this host's own key"
+    all_mine=1
+    each_forward weigh_forward
+    if [ "$level" = verified ]; then
+        remember_proof
         # Written by the bastion's end of the session when another supervisor asked for the port.
         if grep -q '!' "$t_state/session" 2>/dev/null; then cause=identity-clash; fi
-        [ "$(take_back_way)" != plain ] || detail="$detail; a stale session could keep the port [no-take-back]"
-        ;;
-    open) detail="opens a connection to the target" ;;
-    forbidden) detail="the bastion does not let this key dial it back" ;;
-    other) cause=wrong-host detail="another machine answers there" ;;
+        case $(take_back_way):$t_mark in
+        plain:[0-9]*) detail="$detail; a stale session could keep the port [no-take-back]" ;;
+        esac
+    fi
+}
+
+# weigh_forward: the current one; what is worst of all is the tunnel's.
+weigh_forward() {
+    prove alone
+    seen=$(level_of "$dialled") one_cause='' one_detail=''
+    case $dialled in
+    mine) one_detail="answers with this host's own key" ;;
+    open) one_detail="opens a connection to the target" ;;
+    forbidden) one_detail="the bastion does not let this key dial it back" ;;
+    other) one_cause=wrong-host one_detail="another machine answers there" ;;
     closed | strange)
-        detail=$(closed_problem)
-        cause=$(printf '%s' "$detail" | cut -f3) detail="the port opens and closes at once"
+        one_detail=$(closed_problem)
+        one_cause=$(printf '%s' "$one_detail" | cut -f3) one_detail="the port opens and closes at once"
         ;;
-    lost) cause=bastion-lost detail="the bastion cannot be asked: $(last_words "$spot/way")" ;;
-    *) cause=not-up detail="the bastion's port does not answer ($dialled)" ;;
+    lost) one_cause=bastion-lost one_detail="the bastion cannot be asked: $(last_words "$spot/way")" ;;
+    *) one_cause=not-up one_detail="the bastion's port does not answer ($dialled)" ;;
+    esac
+    [ "$dialled" = mine ] || all_mine=0
+    if [ "$seen" = verified ] && bound_wrongly; then
+        seen=down one_detail="the bastion opened it on $bound"
+        case $bound in "every address") one_cause="bind-exposed" ;; *) one_cause="bind-refused" ;; esac
+    fi
+    seen_levels="$seen_levels $seen"
+    case $level:$seen in
+    :* | verified:listening | verified:down | listening:down)
+        [ "$t_count" = 1 ] || one_detail="$t_listen: $one_detail"
+        level=$seen cause=$one_cause detail=$one_detail
+        ;;
     esac
 }
 
@@ -108,26 +144,26 @@ not_connected() {
 
 status_all() {
     # With --machine the records go out as they are; else they become a table.
-    ports=${wanted:-$(known_ports)}
-    for port in $ports; do
-        locate "$port"
+    names=${wanted:-$(known_names)}
+    for each_name in $names; do
+        locate "$each_name"
         if [ ! -d "$t_folder" ] && [ ! -e "$t_unit_file" ]; then
-            problem no-such-tunnel name="$port"
+            problem no-such-tunnel name="$each_name"
             finish
         fi
     done
     # All at once: a bastion that hangs costs its time-out once.
     jobs=
-    for port in $ports; do
-        (trap - EXIT && observe "$port") >"$work/status.$port" &
+    for each_name in $names; do
+        (trap - EXIT && observe "$each_name") >"$work/status.$each_name" &
         jobs="$jobs $!"
     done
     for job in $jobs; do wait "$job"; done
-    for port in $ports; do
-        grep -q 'level=verified' "$work/status.$port" || exit_status=50
-        if [ "$machine" = 1 ]; then cat "$work/status.$port"; else print_record <"$work/status.$port"; fi
+    for each_name in $names; do
+        grep -q 'level=verified' "$work/status.$each_name" || exit_status=50
+        if [ "$machine" = 1 ]; then cat "$work/status.$each_name"; else print_record <"$work/status.$each_name"; fi
     done
-    [ -n "$ports" ] || [ "$machine" = 1 ] || say "There is no tunnel on this machine."
+    [ -n "$names" ] || [ "$machine" = 1 ] || say "There is no tunnel on this machine."
     finish
 }
 

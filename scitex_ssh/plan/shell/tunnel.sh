@@ -1,4 +1,4 @@
-# The values of one tunnel: t_port, t_bastion_host and so on are given; the rest follows from them here.
+# The values of one tunnel: t_name, t_forwards, t_bastion_host and so on are given; the rest follows from them here.
 
 home_of() {
     if have getent; then getent passwd "$1" | cut -d: -f6; else sed -n "s/^$1:[^:]*:[^:]*:[^:]*:[^:]*:\([^:]*\):.*/\1/p" /etc/passwd; fi
@@ -36,7 +36,7 @@ derive() { fill_in && check_systemd && check_programs && check_key && find_host_
 
 # shellcheck disable=SC2034  # the texts of the program use them
 fill_in() {
-    locate "$t_port" "$t_keeper"
+    locate "$t_name" "$t_keeper"
     [ -n "$t_user" ] || t_user=$(default_user)
     case $t_user in
     [!A-Za-z_]* | *[!A-Za-z0-9_.-]*)
@@ -49,10 +49,6 @@ fill_in() {
         return
     fi
     [ -n "$t_bastion_user" ] || t_bastion_user=$t_user
-    if [ "$t_port" -lt 1024 ] && [ "$t_bastion_user" != root ]; then
-        problem port-privileged port="$t_port" user="$t_bastion_user"
-        return
-    fi
     t_login=$t_bastion_user@$t_bastion_host
     t_bastion=$t_bastion_user@$(bracketed "$t_bastion_host")
     t_known_name=$t_bastion_host
@@ -60,7 +56,7 @@ fill_in() {
         t_bastion=$t_bastion:$t_bastion_port
         t_known_name=[$t_bastion_host]:$t_bastion_port
     fi
-    t_target=$(bracketed "$t_target_host"):$t_target_port
+    derive_forwards || return
     # shellcheck disable=SC2088  # a path beginning with these two characters is meant
     case $t_key in "~/"*) t_key=$(home_of "$t_user")/${t_key#??} ;; esac
     t_key_json=$(json_text "$t_key")

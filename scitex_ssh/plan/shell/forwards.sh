@@ -1,0 +1,105 @@
+# What a tunnel forwards: t_forwards, a line each ("remote localhost:2222 localhost:22"). One of them is the
+# current one, whose parts are in t_kind, t_listen, t_target and so on; at rest that is the first.
+
+# each_forward COMMAND...: runs it with each forward as the current one, until one fails; then the first is it again.
+each_forward() {
+    each=0 each_code=0
+    while [ "$each" -lt "$t_count" ]; do
+        each=$((each + 1))
+        current_forward "$each"
+        "$@" || { each_code=$?; break; }
+    done
+    current_forward 1
+    return "$each_code"
+}
+
+# current_forward NUMBER
+current_forward() {
+    IFS=' ' read -r t_kind t_listen t_target <<EOT
+$(printf '%s\n' "$t_forwards" | sed -n "${1}p")
+EOT
+    split_listen
+    t_target_host=${t_target%:*} t_target_port=${t_target##*:}
+    t_target_host=${t_target_host#\[} t_target_host=${t_target_host%\]}
+    case $t_target in /* | '') t_target_host='' t_target_port='' ;; esac
+    case $t_kind in
+    remote | socks) t_where="port $t_port of $t_bastion" ;;
+    *) t_where="$t_listen here" ;;
+    esac
+    case $t_kind:$t_listen in
+    remote:localhost:* | socks:localhost:*) ;;
+    remote:* | socks:*) t_where="$t_listen of $t_bastion" ;;
+    esac
+    case $t_kind in
+    remote) t_says="$t_where leads to $t_target" ;;
+    socks) t_says="$t_where is a SOCKS proxy into this machine's network" ;;
+    local) t_says="$t_where leads to $t_target as $t_bastion sees it" ;;
+    dynamic) t_says="$t_where is a SOCKS proxy through $t_bastion" ;;
+    esac
+}
+
+# A socket has no port; its path stands for one in words. t_dial is where it is reached.
+split_listen() {
+    case $t_listen in
+    /*) t_listen_host='' t_port=$t_listen ;;
+    *)
+        t_listen_host=${t_listen%:*} t_port=${t_listen##*:}
+        t_listen_host=${t_listen_host#\[} t_listen_host=${t_listen_host%\]}
+        ;;
+    esac
+    case $t_listen_host in '*' | 0.0.0.0 | ::) t_dial=localhost ;; *) t_dial=$t_listen_host ;; esac
+}
+
+on_bastion() { case $t_kind in remote | socks) ;; *) return 1 ;; esac; }
+
+# derive_forwards: everything that the texts and words say of the forwards.
+# shellcheck disable=SC2034  # the texts of the program use them
+derive_forwards() {
+    t_count=$(printf '%s\n' "$t_forwards" | grep -c .)
+    t_forward_lines='' t_forward_notes='' t_forwards_json='' t_what='' t_mark=''
+    each_forward derive_forward || return
+    [ -n "$t_mark" ] || t_mark=$t_name
+    t_here=
+    case $t_count:$t_kind in 1:remote) t_here=" on this machine" ;; esac
+}
+derive_forward() {
+    case $t_kind in
+    remote) line="RemoteForward $t_listen $t_target" ;;
+    socks) line="RemoteForward $t_listen" ;;
+    local) line="LocalForward $t_listen $t_target" ;;
+    dynamic) line="DynamicForward $t_listen" ;;
+    esac
+    json="{\"kind\": \"$t_kind\", \"listen\": \"$t_listen\", \"target\": \"$t_target\"}"
+    t_forward_lines="$t_forward_lines${t_forward_lines:+$newline    }$line"
+    t_forward_notes="$t_forward_notes${t_forward_notes:+$newline}# forward: $t_kind $t_listen${t_target:+ $t_target}"
+    t_forwards_json="$t_forwards_json${t_forwards_json:+, }$json"
+    t_what="$t_what${t_what:+, }$t_says"
+    if on_bastion; then
+        t_mark="$t_mark${t_mark:+,}$t_port"
+        case $t_port in
+        /* | 0) ;;
+        *)
+            if [ "$t_port" -lt 1024 ] && [ "$t_bastion_user" != root ]; then
+                problem port-privileged port="$t_port" user="$t_bastion_user"
+                return
+            fi
+            ;;
+        esac
+    fi
+}
+newline='
+'
+
+# tunnel_on PORT: the name of the tunnel that is on that port of its bastion: usually the port itself.
+tunnel_on() {
+    locate "$1"
+    if [ ! -e "$t_folder" ] && [ ! -e "$t_unit_file" ]; then
+        for other in "${t_folder%/*}"/*/ssh_config; do
+            grep -Eq "^# forward: (remote|socks) [^ ]*:$1( |\$)" "$other" 2>/dev/null || continue
+            other=${other%/*}
+            echo "${other##*/}"
+            return
+        done
+    fi
+    echo "$1"
+}
