@@ -50,8 +50,8 @@ def row(world: World, runs: int) -> str:
     times: dict[str, list[float]] = {"handshake": [], "setup": [], "idle": [], "status": []}
     for _ in range(runs):
         times["handshake"].append(seconds(lambda: host.sh("ssh tunnel@bastion true", user="alice")))
-        times["setup"].append(seconds(lambda: host.sh("sh setup.sh", user="alice")))
-        times["idle"].append(seconds(lambda: host.sh("sh setup.sh", user="alice")))
+        times["setup"].append(seconds(lambda: host.sh("sh setup.sh --yes", user="alice")))
+        times["idle"].append(seconds(lambda: host.sh("sh setup.sh --yes", user="alice")))
         # Status would answer from the proof that is younger than five seconds.
         host.sh(f"rm -f /run/scitex-ssh/{PORT}/proof")
         times["status"].append(seconds(lambda: host.sh("sh status.sh", user="alice")))

@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 import pytest
 
 from scitex_ssh.backends.shell import baked
+from tests.bench.herd import Herd
 from tests.bench.recover.contenders import OURS, Contender
 from tests.bench.recover.looking import PORT, answers, await_, listeners, processes
 from tests.bench.recover.played import kill
@@ -334,4 +335,19 @@ def test_an_orphan_of_a_killed_supervisor_is_ended(stage: Stage) -> None:
     host.wait_for(f"! pgrep --session {last}", timeout=3)
     assert processes(host, "ssh") == set()
     host.sh(f"rm -r /home/alice/state; systemctl start {UNIT}")
+    assert up(world)
+
+
+@one_suite
+def test_a_herd_comes_back_to_one_bastion(stage: Stage) -> None:
+    """Forty tunnels that lost their bastion at once stand again within a minute, with stock MaxStartups."""
+    world = stage.world
+    assert "\nmaxstartups 10:30:100\n" in world.bastion.sh("sshd -T").stdout
+    herd = Herd(world, 40)
+    try:
+        herd.gather(120)
+        herd.scatter(5)
+        assert herd.gather(60) < 60
+    finally:
+        world.workstation.sh(f"systemctl stop herd; rm -rf /srv/herd /srv/herd.sh; systemctl start {UNIT}")
     assert up(world)

@@ -39,7 +39,7 @@ def install_ours(**wanted: str) -> Callable[[World], object]:
 
         tunnel = Tunnel.of(PORT, "tunnel@bastion", KEY, **wanted)
         world.workstation.write("/home/alice/setup.sh", baked("setup", [tunnel]))
-        world.workstation.sh("sh setup.sh", user="alice", timeout=90)
+        world.workstation.sh("sh setup.sh --yes", user="alice", timeout=90)
 
     return install
 
