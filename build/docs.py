@@ -318,7 +318,7 @@ FIELDS = {
     "tunnels[].detail": "The same in words.",
     "tunnels[].bastion": "The bastion.",
     "tunnels[].target": "What the first forward leads to.",
-    "tunnels[].keeper": "What keeps it alive: `systemd`.",
+    "tunnels[].keeper": "What keeps it alive: see [keepers](keepers.md).",
     "tunnels[].engine": "`ssh` or `autossh`.",
     "tunnels[].key": "The path of the key.",
     "tunnels[].user": "The account that keeps the tunnel.",
@@ -342,6 +342,16 @@ FIELDS = {
     "hosts[].holds": "Those of them that are held now.",
     "hosts[].keys": "Its public keys.",
     "hosts[].fingerprints": "The fingerprints of those.",
+    "keepers": "`setup --keeper auto`: which keeper it took.",
+    "keepers[].tunnel": "The tunnel's name.",
+    "keepers[].keeper": "The [keeper](keepers.md).",
+    "keepers[].survives": "What a tunnel that is kept so survives.",
+    "warnings": "What is not as good as it could be; with the fields of an error.",
+    "warnings[].slug": "The name of the [error](errors.md).",
+    "warnings[].sentence": "What is not so good, and why.",
+    "warnings[].next": "What to do about it.",
+    "warnings[].facts": "What the sentence names.",
+    "warnings[].status": "The exit status that it would have alone; it does not set any.",
     "errors": "The errors, the first deciding the status.",
     "errors[].slug": "The error's name.",
     "errors[].sentence": "What went wrong, and why.",
@@ -415,6 +425,8 @@ def _samples() -> dict[str, object]:
             "event|2222|ok|port 2222 of tunnel@bastion leads to localhost:22",
             "result|2222|verified|tunnel@bastion|localhost:22|"
             "port 2222 of tunnel@bastion leads to localhost:22 on this machine",
+            "keeper|2222|cron|logout, crash, reboot, reboot without login",
+            "warning|2222|keeper-logout|keeper=nohup|user=alice",
         ),
         "A dry run": envelope(
             "setup",
@@ -475,6 +487,50 @@ def _walk(value: object, path: str, types: dict[str, set[str]]) -> None:
 def _type(value: object) -> str:
     names = {bool: "true/false", int: "number", str: "text", list: "list", dict: "object", type(None): "null"}
     return names[type(value)]
+
+
+# --- keepers ----------------------------------------------------------------------------------
+
+
+def keepers() -> str:
+    """What each keeper can do, as it declares it."""
+    import importlib
+
+    from scitex_ssh.keepers import ABILITIES
+
+    rows = [
+        "| keeper | root | logout | crash | reboot | reboot without login | needs |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, able in ABILITIES.items():
+        root = "yes" if able.root else "no"
+        cells = (root, able.logout, able.crash, able.reboot, able.unattended, able.needs)
+        rows.append(f"| `{name}` | {' | '.join(cells)} |")
+    notes = []
+    for name in ABILITIES:
+        doc = importlib.import_module(f"scitex_ssh.keepers.{name.replace('-', '_')}").__doc__ or ""
+        what = doc.strip().partition(": ")[2]
+        notes.append(f"- `{name}`: {what}")
+    return _page(
+        [
+            "# Keepers",
+            "What keeps a tunnel alive: `--keeper` of `setup`, `keeper` in an inventory and in "
+            "Python. How to "
+            "choose: [without root](../how-to/without-root.md).",
+            "What a tunnel survives:",
+            "\n".join(rows),
+            "*Crash*: the supervisor and its ssh are killed at once. A lost connection, a restarted "
+            "bastion, a "
+            "new address or a killed ssh is the same for all of them: the "
+            "[supervisor](../explanation/supervisor.md) "
+            "connects again.",
+            "\n".join(notes),
+            "`auto`, the default, keeps a tunnel that is there as it is kept. Else it takes the first of "
+            "`systemd` (as root, or where sudo lets you), `systemd-user`, `cron` and `profile` that "
+            "will do here, "
+            "and says which, and what that survives.",
+        ]
+    )
 
 
 # --- the files of a tunnel --------------------------------------------------------------------
@@ -667,6 +723,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors,
     "exit-statuses.md": exit_statuses,
     "json.md": json_shape,
+    "keepers.md": keepers,
     "pyinfra.md": pyinfra,
     "python.md": python,
     "unit.md": unit,

@@ -79,6 +79,7 @@ def setup(
     target: object = None,
     user: object = None,
     engine: object = "ssh",
+    keeper: object = "auto",
     keepalive: object = None,
     name: object = None,
     remote: object = None,
@@ -106,6 +107,8 @@ def setup(
         remote_socket: instead of a port, a Unix socket of the bastion: its path, or a name in its /tmp.
         user: the account that keeps the tunnel, by default the caller (through sudo, its caller).
         engine: ``ssh`` or ``autossh``.
+        keeper: what keeps it alive: ``auto``, ``systemd``, ``systemd-user``, ``cron``, ``profile``,
+            ``nohup``, ``screen`` or ``tmux`` (docs/reference/keepers.md).
         keepalive: ``fast``, ``default``, ``patient`` or ``INTERVALxCOUNT`` (seconds, probes).
         accept_new_host_key: trust the bastion's host key where none is known.
         host_key_fingerprint: ``SHA256:...``; trust it only if this is its fingerprint.
@@ -128,6 +131,7 @@ def setup(
         target=target,
         user=user,
         engine=engine,
+        keeper=keeper,
         keepalive=keepalive,
         name=name,
         remote=remote,

@@ -15,8 +15,8 @@ def tunnel() -> None:
     """Keep the tunnels that each host's data lists (``tunnels``), proven; see deploys/tunnel.py.
 
     Data of the host: ``tunnels`` (a list of mappings: ``port``, ``bastion``, ``key``, and if wanted
-    ``target``, ``user``, ``engine``, ``keepalive``, ``name``, ``remote``, ``local``, ``dynamic``,
-    ``remote_socket``), ``accept_new_host_key``, ``accept_listening``.
+    ``target``, ``user``, ``engine``, ``keeper``, ``keepalive``, ``name``, ``remote``, ``local``,
+    ``dynamic``, ``remote_socket``), ``accept_new_host_key``, ``accept_listening``.
     """
     check()
     wanted = host.data.get("tunnels") or []

@@ -122,6 +122,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "leave --engine out, or say --engine ssh or --engine autossh.",
     ),
     Problem(
+        "bad-keeper",
+        Exit.USAGE,
+        "{value} is not a keeper: auto, systemd, systemd-user, cron, profile, nohup, screen and tmux are.",
+        "leave --keeper out, or name one of them.",
+    ),
+    Problem(
         "bad-field",
         Exit.USAGE,
         "{value} is not a field of a tunnel.",
@@ -289,8 +295,108 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     Problem(
         "service-failed",
         Exit.FAILED,
-        "the service {unit} does not stay up: {why}.",
-        "journalctl -u {unit} -n 20 tells more.",
+        "{unit} does not stay up: {why}.",
+        "{log} tells more.",
+    ),
+    # --- who keeps the tunnel -----------------------------------------------------------------
+    Problem(
+        "keeper-differs",
+        Exit.CONFIGURATION,
+        "tunnel {name} is kept by {keeper}, not by {wanted}.",
+        "scitex-ssh remove -p {name}, then the same command again; or leave --keeper out.",
+    ),
+    Problem(
+        "keeper-user",
+        Exit.CONFIGURATION,
+        "{keeper} keeps a tunnel of the user {user}, and somebody else is running this.",
+        "run the same command as {user}, without sudo (with pyinfra: without _sudo), or choose "
+        "--keeper systemd.",
+    ),
+    Problem(
+        "keeper-missing",
+        Exit.CONFIGURATION,
+        "there is no {program} on this machine, and --keeper {keeper} needs it.",
+        "install it (apt-get install {package}), or leave the choice to --keeper auto.",
+    ),
+    Problem(
+        "keeper-none",
+        Exit.CONFIGURATION,
+        "nothing on this machine would start a tunnel of {user} again: no root, no systemd that lets {user} "
+        "linger, no cron, and {why}.",
+        "choose --keeper nohup, screen or tmux, which survive a logout and nothing else.",
+    ),
+    Problem(
+        "bad-home",
+        Exit.CONFIGURATION,
+        "the folders {path} and {state} and the host name {host} have to stand in crontabs and shell "
+        "scripts, and hold characters that cannot.",
+        "set XDG_CONFIG_HOME and XDG_STATE_HOME to folders of letters, digits and . _ / @ + , : = - only.",
+    ),
+    Problem(
+        "proc-missing",
+        Exit.CONFIGURATION,
+        "this machine does not tell when a process began (procfs is not mounted), so a tunnel "
+        "could not be told "
+        "from another process.",
+        "mount procfs, or use --keeper systemd.",
+    ),
+    Problem(
+        "linger-refused",
+        Exit.REFUSED,
+        "{user} may not linger here, so a tunnel kept by systemd-user would end at the last logout "
+        "and not come "
+        "back at boot.",
+        "have root run: loginctl enable-linger {user}; or choose --keeper cron.",
+    ),
+    Problem(
+        "user-manager-missing",
+        Exit.CONFIGURATION,
+        "{user} lingers, but systemd runs no services for {user} (user@.service does not answer).",
+        "have root look at: systemctl status user@$(id -u {user}); or choose --keeper cron.",
+    ),
+    Problem(
+        "cron-denied",
+        Exit.REFUSED,
+        "{user} cannot have a crontab: {why}.",
+        "ask for {user} to be taken from /etc/cron.deny (or put into /etc/cron.allow), or choose "
+        "--keeper profile.",
+    ),
+    Problem(
+        "cron-stopped",
+        Exit.CONFIGURATION,
+        "cron does not run on this machine, so nothing would start the tunnel.",
+        "have root start it (systemctl start cron, service cron start), or choose --keeper profile.",
+    ),
+    Problem(
+        "profile-shell",
+        Exit.CONFIGURATION,
+        "the login shell of {user}, {shell}, is none whose start-up files we know.",
+        "choose --keeper cron, or nohup.",
+    ),
+    Problem(
+        "keeper-logout",
+        Exit.UNHEALTHY,
+        "systemd ends on this machine what a login has started (KillUserProcesses=yes), the tunnel kept by "
+        "{keeper} with it, since {user} does not linger.",
+        "loginctl enable-linger {user}, then set the tunnel up again; or choose --keeper cron.",
+    ),
+    Problem(
+        "keeper-lines-missing",
+        Exit.UNHEALTHY,
+        "the lines of tunnel {name} are missing in {place}, so nothing starts it again.",
+        "scitex-ssh setup with the same flags writes them again.",
+    ),
+    Problem(
+        "keeper-stopped",
+        Exit.UNHEALTHY,
+        "the process of tunnel {name}, kept by {keeper}, does not run.",
+        "{start}, or scitex-ssh setup with the same flags.",
+    ),
+    Problem(
+        "keeper-outdated",
+        Exit.UNHEALTHY,
+        "tunnel {name} runs with a configuration that is no longer the one on disk.",
+        "scitex-ssh setup with the same flags starts it anew.",
     ),
     # --- the way to the bastion ---------------------------------------------------------------
     Problem(
@@ -468,7 +574,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "not-up",
         Exit.UNHEALTHY,
         "the tunnel {name} did not come up within {seconds} s: {why}.",
-        "journalctl -u {unit} -n 20 tells more.",
+        "{log} tells more.",
     ),
     Problem(
         "wrong-host",

@@ -173,6 +173,13 @@ def _description(command: Command) -> Command:
                 metavar="NAME",
                 help="The account that keeps the tunnel.  [default: you; through sudo, its caller]",
             ),
+            click.option(
+                "--keeper",
+                metavar="KEEPER",
+                default="auto",
+                help="What keeps it alive: systemd (needs root), systemd-user, cron, profile, nohup, screen, "
+                "tmux; auto takes the first of the first four that will do, and says so.",
+            ),
             click.option("--engine", metavar="ssh|autossh", default="ssh", help="What holds the connection."),
             click.option(
                 "--keepalive",

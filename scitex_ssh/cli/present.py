@@ -13,7 +13,7 @@ import click
 
 from scitex_ssh.api import Result
 from scitex_ssh.errors import SSHError
-from scitex_ssh.plan.report import Check, Diff, Event, Line, Observation, Proof, Report
+from scitex_ssh.plan.report import Caution, Check, Diff, Event, Kept, Line, Observation, Proof, Report
 
 VERSION = 1
 _COLOURS = {
@@ -73,6 +73,13 @@ def line(said: Line) -> None:
         if said.slug:
             indent = " " * 13
             print(f"{indent}{said.sentence}\n{indent}Next: {said.next_move} [{said.slug}]", flush=True)
+    elif isinstance(said, Kept):
+        # systemd survives all of it, and the steps have named it.
+        if said.keeper != "systemd":
+            print(f"Kept by {said.keeper}, which survives: {said.survives}.", flush=True)
+    elif isinstance(said, Caution):
+        sys.stdout.flush()
+        print(f"{_paint('warning:', 'warning', sys.stderr)} {said.problem}", file=sys.stderr)
     elif isinstance(said, SSHError):
         sys.stdout.flush()
         error(said)

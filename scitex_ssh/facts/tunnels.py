@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -32,7 +34,21 @@ class Program:
             version=__version__,
         )
         flags = [QuoteString(flag) for flag in (*self.flags, *more)]
-        return StringCommand("sh", "-c", QuoteString(text), "scitex-ssh", *flags)
+        return StringCommand("sh", "-c", QuoteString(unpacking(text)), "scitex-ssh", *flags)
+
+
+def unpacking(text: str) -> str:
+    """A short program that is the same as ``text``.
+
+    Packed, since one argument of a command holds 128 KiB and no more, and the program grows.
+    """
+    packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    missing = r"error\t\tssh-missing\tprogram=gzip or base64\tpackage=gzip\n"
+    return (
+        f"text=$(printf %s {packed} | base64 -d | gzip -dc)\n"
+        f"[ -n \"$text\" ] || {{ printf '{missing}'; exit 10; }}\n"
+        'eval "$text"'
+    )
 
 
 class Drift(FactBase[Report]):

@@ -17,6 +17,12 @@ option() { sed -n "s/^ *$1 //p" "$folder/ssh_config"; }
 # What the running process was started with, so that set-up can tell whether it is current.
 digest() { { cat "$folder/ssh_config" "$folder/known_hosts" "$folder/run" ${file:+"$file"}; readlink "$folder/key"; } | cksum; }
 
+# The log, where it is ours to keep small, since we write to it for years.
+trim_log() {
+    [ -f "$state/log" ] && [ "$(wc -c <"$state/log")" -gt 1000000 ] || return 0
+    tail -c 100000 "$state/log" >"$state/log.old" && : >"$state/log"
+}
+
 # note PHASE DETAIL: what status shows, readable by everybody, never half written.
 note() {
     {
@@ -29,9 +35,10 @@ note() {
     } >"$state/state.new" && mv -f "$state/state.new" "$state/state"
 }
 
-# When a process began: the number alone may be another's by now.
+# When a process began: the number alone may be another's by now. None for a dead one that nobody
+# has asked about yet.
 # shellcheck disable=SC2086  # the fields after the name, which alone may hold spaces
-birth() { { read -r stat <"/proc/$1/stat" && set -- ${stat##*) } && shift 19 && echo "$1"; } 2>/dev/null; }
+birth() { { read -r stat <"/proc/$1/stat" && set -- ${stat##*) } && [ "$1" != Z ] && shift 19 && echo "$1"; } 2>/dev/null; }
 
 # random BYTES
 random() { od -An -v -N"$1" -tx1 /dev/urandom 2>/dev/null | tr -d ' \n'; }
@@ -54,11 +61,12 @@ talk() {
         trap '' XFSZ
         ulimit -f 4096
         # VERBOSE for one line more: "Authenticated to".
-        exec ssh -n -T -F "$config" -o LogLevel=VERBOSE "$@" >"$output" 2>>"$state/stderr"
+        # The lock that may be open as 9 is the supervisor's alone, and must end with it.
+        exec ssh -n -T -F "$config" -o LogLevel=VERBOSE "$@" >"$output" 2>>"$state/stderr" 9>&-
     ) &
     child=$!
     echo "$child $(birth "$child") $keeper $(birth "$keeper")" >"$state/child"
-    guard "$child" &
+    guard "$child" 9>&- &
     guard=$!
     code=0
     wait "$child" || code=$?
@@ -89,6 +97,7 @@ guard() {
 # session of it held the port.
 connect() {
     attempts=$((attempts + 1))
+    trim_log
     born=$(date +%s)
     note connecting ""
     if [ "$mode" = hold ]; then
@@ -168,7 +177,7 @@ delay() {
 
 rest() {
     note waiting "$why"
-    sleep "$((pause / 10)).$((pause % 10))" 2>/dev/null &
+    sleep "$((pause / 10)).$((pause % 10))" 2>/dev/null 9>&- &
     napper=$!
     wait "$napper" || kill "$napper" 2>/dev/null
     napper=
@@ -239,6 +248,7 @@ case ${SCITEX_SSH_ATTEMPT-} in
     done
     ;;
 *)
+    exec 9>&-
     # Under autossh: one attempt; 255 makes autossh try again, whatever ended this one.
     name=$SCITEX_SSH_ATTEMPT
     keeper=$PPID

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from scitex_ssh.keepers.ability import Ability
 from scitex_ssh.plan.step import (
     Plan,
     Step,
@@ -24,6 +25,15 @@ from scitex_ssh.render.systemd_unit import CREDENTIAL, READABLE_HOME, UNIT
 from scitex_ssh.render.template import Template
 
 ROOT = "root:root"
+
+ABILITY = Ability(
+    root=True,
+    logout="yes",
+    crash="yes, within seconds",
+    reboot="yes",
+    unattended="yes",
+    needs="systemd",
+)
 
 # The unit's lines for the key; which one fits is seen on the host (check_key in plan/shell/tunnel.sh).
 FRAGMENTS = {"credential": CREDENTIAL, "readable_home": READABLE_HOME}

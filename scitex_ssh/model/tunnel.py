@@ -14,6 +14,7 @@ from scitex_ssh.model.port import PRIVILEGED, Port
 from scitex_ssh.model.text import control_character, shown
 
 ENGINES = ("ssh", "autossh")
+KEEPERS = ("auto", "systemd", "systemd-user", "cron", "profile", "nohup", "screen", "tmux")
 _LOCAL_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
@@ -67,12 +68,15 @@ class Tunnel:
     key: KeyPath
     user: LocalUser | None = None
     engine: str = "ssh"
+    keeper: str = "auto"
     keepalive: Keepalive = field(default=PROFILES["default"])
     name: TunnelName = field(default=TunnelName("default"))
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise InputError("bad-engine", value=shown(self.engine))
+        if self.keeper not in KEEPERS:
+            raise InputError("bad-keeper", value=shown(self.keeper))
         if not self.forwards:
             raise InputError("missing-field", what="port", how="-p")
         self._check_ports()
@@ -107,6 +111,7 @@ class Tunnel:
         target: object = None,
         user: object = None,
         engine: object = "ssh",
+        keeper: object = "auto",
         keepalive: object = "default",
         name: object = None,
         remote: object = None,
@@ -127,6 +132,7 @@ class Tunnel:
             KeyPath(key),
             None if user is None else LocalUser(user),
             str(engine),
+            str(keeper),
             Keepalive.parse(keepalive),
             **given,
         )
@@ -213,6 +219,12 @@ def _forwards(flag: str) -> Callable[[object], object]:
     return lambda value: [Forward.parse(each, flag) for each in _several(value)]
 
 
+def _keeper(value: object) -> str:
+    if value not in KEEPERS:
+        raise InputError("bad-keeper", value=shown(value))
+    return str(value)
+
+
 FIELDS: Mapping[str, Callable[[object], object]] = {
     "port": Port,
     "bastion": Destination.parse,
@@ -220,6 +232,7 @@ FIELDS: Mapping[str, Callable[[object], object]] = {
     "target": read_target,
     "user": LocalUser,
     "engine": _engine,
+    "keeper": _keeper,
     "keepalive": Keepalive.parse,
     "name": read_name,
     "remote": _forwards("-R"),

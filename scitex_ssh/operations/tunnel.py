@@ -28,6 +28,7 @@ def present(
     target: str | None = None,
     user: str | None = None,
     engine: str | None = None,
+    keeper: str | None = None,
     keepalive: str | None = None,
     tunnel_name: str | None = None,
     remote: str | list[str] | None = None,
@@ -48,6 +49,8 @@ def present(
     + target: what the port leads to, ``localhost:22`` by default
     + user: account that keeps the tunnel; by default the one that connects
     + engine: ``ssh`` (the default) or ``autossh``
+    + keeper: ``auto`` (the default), ``systemd``, ``systemd-user``, ``cron``, ``profile``, ``nohup``,
+      ``screen`` or ``tmux``; all but ``systemd`` are for the account that connects, without ``_sudo``
     + keepalive: ``fast``, ``default``, ``patient`` or ``INTERVALxCOUNT``
     + tunnel_name: what the tunnel is called, its port by default
     + remote: more forwards, as ssh's -R takes them (``[BIND:]PORT:HOST:PORT``), one or a list
@@ -78,6 +81,7 @@ def present(
         "target": target,
         "user": user,
         "engine": engine,
+        "keeper": keeper,
         "keepalive": keepalive,
         "name": tunnel_name,
         "remote": remote,

@@ -17,7 +17,7 @@ from scitex_ssh.render.template import Template
 Binding = Mapping[str, str]
 
 MODULES = (
-    *("base", "policy", "steps", "forwards", "tunnel", "bastion", "proof"),
+    *("base", "policy", "steps", "keepers", "forwards", "tunnel", "bastion", "proof"),
     *("kinds", "beside", "flow", "status", "doctor"),
 )
 BEGINS = "# scitex-ssh program begins"
@@ -147,6 +147,7 @@ def bind(tunnel: Tunnel) -> dict[str, str]:
         "key": tunnel.key,
         "user": tunnel.user or "",
         "engine": tunnel.engine,
+        "keeper": tunnel.keeper,
         "keepalive": str(keepalive),
         "alive_interval": str(keepalive.interval),
         "alive_count": str(keepalive.count),

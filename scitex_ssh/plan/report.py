@@ -128,7 +128,24 @@ class HostKey:
     blob: str
 
 
-Line = Union[Event, Diff, Proof, Observation, Check, Guest, HostKey, SSHError]
+@dataclass(frozen=True)
+class Kept:
+    """Which keeper ``auto`` took for a tunnel, and what that one survives, in words."""
+
+    tunnel: str
+    keeper: str
+    survives: str
+
+
+@dataclass(frozen=True)
+class Caution:
+    """What is not as good as it could be, in the words of the catalogue; nothing failed."""
+
+    tunnel: str
+    problem: SSHError
+
+
+Line = Union[Event, Diff, Proof, Observation, Check, Guest, HostKey, Kept, Caution, SSHError]
 
 
 @dataclass
@@ -183,6 +200,16 @@ class Report:
         """What doctor checked."""
         return [line for line in self.lines if isinstance(line, Check)]
 
+    @property
+    def keepers(self) -> list[Kept]:
+        """The keepers that were chosen."""
+        return [line for line in self.lines if isinstance(line, Kept)]
+
+    @property
+    def cautions(self) -> list[Caution]:
+        """What was warned of."""
+        return [line for line in self.lines if isinstance(line, Caution)]
+
     def as_dict(self) -> dict[str, object]:
         """All of it as JSON types."""
         return {
@@ -194,6 +221,8 @@ class Report:
             "tunnels": [_observation(seen) for seen in self.observations],
             "checks": [_check(check) for check in self.checks],
             "hosts": [guest.as_dict() for guest in self.guests],
+            "keepers": [_kept(kept) for kept in self.keepers],
+            "warnings": [_error(caution.problem) for caution in self.cautions],
             "errors": [_error(problem) for problem in self.errors],
             "stdout": "\n".join(f"{event.kind} {event.title}" for event in self.events),
             "stderr": "\n".join(str(problem) for problem in self.errors),
@@ -211,6 +240,10 @@ def read_line(text: str) -> Line | None:
         return Proof(*fields)
     if kind == "error" and len(fields) >= 2:
         return error(fields[1], **{"tunnel": fields[0], **_facts(fields[2:])})
+    if kind == "keeper" and len(fields) == 3:
+        return Kept(*fields)
+    if kind == "warning" and len(fields) >= 2:
+        return Caution(fields[0], error(fields[1], **{"tunnel": fields[0], **_facts(fields[2:])}))
     if kind == "tunnel" and len(fields) >= 2:
         facts = _facts(fields[1:])
         return Observation(fields[0], facts.pop("level", "down"), facts)
@@ -296,6 +329,10 @@ def _forwards(text: str, levels: str) -> list[dict[str, object]]:
             }
         )
     return listed
+
+
+def _kept(kept: Kept) -> dict[str, object]:
+    return {"tunnel": kept.tunnel, "keeper": kept.keeper, "survives": kept.survives}
 
 
 def _error(problem: SSHError) -> dict[str, object]:

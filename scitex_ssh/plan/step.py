@@ -50,7 +50,7 @@ def write_file(path: str, text: str, content: Template, *, mode: str, owner: str
     ``text`` names the content among the plan's texts: the program holds it once.
     """
     where = Template(path)
-    arguments = f"{where.shell()} {mode} {owner} text_{text}"
+    arguments = f"{where.shell()} {mode} {Template(owner).shell()} text_{text}"
     return Step(
         "write_file",
         Template(f"file {path}"),
@@ -65,7 +65,7 @@ def write_file(path: str, text: str, content: Template, *, mode: str, owner: str
 
 def directory(path: str, *, mode: str, owner: str) -> Step:
     """A folder, made with its parents if need be."""
-    arguments = f"{Template(path).shell()} {mode} {owner}"
+    arguments = f"{Template(path).shell()} {mode} {Template(owner).shell()}"
     return Step(
         "directory",
         Template(f"folder {path}"),
@@ -132,7 +132,7 @@ def unit_enabled() -> Step:
         "unit_enabled",
         Template("@unit@ starts at boot"),
         'unit_is_enabled "$t_unit"',
-        'systemctl -q enable "$t_unit"',
+        'manager -q enable "$t_unit"',
         "service",
     )
 
@@ -147,7 +147,7 @@ def unit_current() -> Step:
         "unit_current",
         Template("@unit@ runs with this configuration"),
         "unit_is_current",
-        'systemctl restart "$t_unit"',
+        'manager restart "$t_unit"',
         "restart",
     )
 
@@ -171,4 +171,106 @@ def verified() -> Step:
         "is_verified",
         "wait_verified",
         "proof",
+    )
+
+
+def linger() -> Step:
+    """The user's services run from boot on, whether the user is logged in or not."""
+    return Step(
+        "linger",
+        Template("@user@ lingers: its services need no login"),
+        "linger_is_on",
+        "let_linger",
+        "files",
+    )
+
+
+def linger_returned() -> Step:
+    """Lingering that only a set-up wanted ends with the last tunnel of the user."""
+    return Step(
+        "linger_returned",
+        Template("no lingering of @user@ for a tunnel's sake"),
+        "! linger_is_owed",
+        "end_linger",
+        "reload",
+    )
+
+
+def cron_block(text: str, content: Template) -> Step:
+    """The user's crontab has these lines between two marks; its other lines are as they were."""
+    return Step(
+        "cron_block",
+        Template("lines in the crontab of @user@"),
+        f"crontab_has text_{text}",
+        f"put_in_crontab text_{text}",
+        "service",
+        f"show_crontab text_{text}",
+        content=content,
+    )
+
+
+def no_cron_block() -> Step:
+    """The user's crontab has no lines of this tunnel."""
+    return Step(
+        "no_cron_block",
+        Template("no lines in the crontab of @user@"),
+        "crontab_lacks",
+        "take_from_crontab",
+        "files",
+        "show_crontab :",
+    )
+
+
+def block_in_file(path: str, text: str, content: Template, *, where: str = "") -> Step:
+    """The file has these lines between two marks; all else in it, its mode and its owner are as they were.
+
+    ``where`` is a shell command; the step is for the hosts on which it is true.
+    """
+    file = Template(path).shell()
+    unless = f"! {where} || " if where else ""
+    return Step(
+        "block_in_file",
+        Template(f"lines in {path}"),
+        f"{unless}file_has {file} text_{text}",
+        f"put_in_file {file} text_{text}",
+        "service",
+        f"show_block {file} text_{text}",
+        Template(path),
+        content,
+    )
+
+
+def no_block_in_file(path: str) -> Step:
+    """The file has no lines of this tunnel; one that was made for them is gone."""
+    file = Template(path).shell()
+    return Step(
+        "no_block_in_file",
+        Template(f"no lines in {path}"),
+        f"file_lacks {file}",
+        f"take_from_file {file}",
+        "files",
+        f"show_block {file} :",
+        Template(path),
+    )
+
+
+def process_held() -> Step:
+    """The supervisor runs, with the configuration that is on disk now."""
+    return Step(
+        "process_held",
+        Template("tunnel @name@ runs with this configuration"),
+        "held_is_current",
+        "restart_held",
+        "restart",
+    )
+
+
+def process_absent() -> Step:
+    """Neither the supervisor runs nor an ssh that it left behind."""
+    return Step(
+        "process_absent",
+        Template("tunnel @name@ is stopped"),
+        "held_is_gone",
+        "stop_held",
+        "files",
     )

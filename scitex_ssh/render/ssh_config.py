@@ -21,7 +21,7 @@ HEAD = """\
 @forward_notes@
 # key: @key@
 # user: @user@
-# keeper: @keeper@
+# keeper: @keeper@@on_host@
 # engine: @engine@
 # keepalive: @keepalive@
 """

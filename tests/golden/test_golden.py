@@ -31,11 +31,16 @@ TEXTS = {
     "unit": "unit",
     "description": "tunnel.json",
 }
+# And what a keeper writes besides.
+KEPT = {"cron": {"start": "start", "crontab": "crontab"}, "systemd-user": {"user_unit": "unit"}}
+KEPT["profile"] = {"start": "start", "profile": "profile", "fish": "fish"}
 SHELLS = ("sh", "dash", "bash --posix", "busybox sh")
 
 # What the program finds out on the host, answered by these instead. All else is the program's own.
 HOST = """\
-check_systemd() { :; }
+choose_keeper() { [ "$t_keeper" != auto ] || t_keeper=systemd; }
+check_keeper() { :; }
+uname() { echo lab1; }
 check_programs() { :; }
 check_key() { t_key_id=0123456789abcdef0123456789abcdef; }
 known_lines() {
@@ -46,11 +51,10 @@ home_of() { printf '/home/%s\\n' "$1"; }
 default_user() { printf alice; }
 id() { echo 1000; }
 """
-WRITE = "\n".join(f"    text_{text} >{name}" for text, name in TEXTS.items())
-BAKED = f"{HOST}golden() {{\n    options\n    forget\n    bind_1\n    derive || finish\n{WRITE}\n}}\ngolden"
+BAKED = f"{HOST}golden() {{\n    options\n    forget\n    bind_1\n    derive || finish\nWRITE\n}}\ngolden"
 TOLD = (
     f'{HOST}golden() {{\n    program=golden word=setup\n    take_flags "$@"\n    assemble || finish\n'
-    f'    keep given\n    bind_1\n    derive || finish\n{WRITE}\n}}\ngolden "$@"'
+    f'    keep given\n    bind_1\n    derive || finish\nWRITE\n}}\ngolden "$@"'
 )
 
 
@@ -68,7 +72,7 @@ def test_goldens_are_not_updated_in_ci() -> None:
 def test_what_the_flags_become(case: str, tmp_path: Path) -> None:
     """The bindings, and the files that the program of this tunnel writes, are as they were."""
     tunnel = _tunnel(case)
-    made = {"bindings": _bindings(tunnel), **_written("sh", BAKED, (tunnel,), [], tmp_path)}
+    made = {"bindings": _bindings(tunnel), **_written("sh", BAKED, (tunnel,), [], tmp_path, _texts(case))}
     if _updating():
         if os.environ.get("CI") == "true":
             pytest.fail("UPDATE_GOLDEN=1 is refused in CI")
@@ -83,7 +87,7 @@ def test_what_the_flags_become(case: str, tmp_path: Path) -> None:
 def test_every_shell_writes_the_same(case: str, shell: str, tmp_path: Path) -> None:
     """dash, bash and busybox agree byte for byte."""
     _skip_without(shell)
-    for name, text in _written(shell, BAKED, (_tunnel(case),), [], tmp_path).items():
+    for name, text in _written(shell, BAKED, (_tunnel(case),), [], tmp_path, _texts(case)).items():
         assert text == (HERE / case / name).read_text(encoding="utf-8")
 
 
@@ -91,7 +95,7 @@ def test_every_shell_writes_the_same(case: str, shell: str, tmp_path: Path) -> N
 def test_the_generic_script_writes_the_same(case: str, tmp_path: Path) -> None:
     """A script that is told the tunnel by flags writes what one that was made for it writes."""
     flags = _flags(case)
-    for name, text in _written("sh", TOLD, (), flags, tmp_path).items():
+    for name, text in _written("sh", TOLD, (), flags, tmp_path, _texts(case)).items():
         assert text == (HERE / case / name).read_text(encoding="utf-8")
 
 
@@ -127,12 +131,24 @@ def _tunnel(case: str) -> Tunnel:
     return Tunnel.of(flags.pop("port", None), flags.pop("bastion"), flags.pop("key"), **flags)
 
 
+def _texts(case: str) -> Mapping[str, str]:
+    """The texts that the keeper of a case writes, and the file that each becomes."""
+    keeper = json.loads((HERE / case / "flags.json").read_text(encoding="utf-8")).get("keeper", "systemd")
+    texts = {text: name for text, name in TEXTS.items() if keeper == "systemd" or text != "unit"}
+    return {**texts, **KEPT.get(keeper, {})}
+
+
 def _bindings(tunnel: Tunnel) -> str:
     return "".join(f"t_{name}={shlex.quote(value)}\n" for name, value in bind(tunnel).items())
 
 
 def _written(
-    shell: str, entry: str, tunnels: tuple[Tunnel, ...], flags: list[str], folder: Path
+    shell: str,
+    entry: str,
+    tunnels: tuple[Tunnel, ...],
+    flags: list[str],
+    folder: Path,
+    texts: Mapping[str, str],
 ) -> Mapping[str, str]:
     """What the program writes, by file name; it is asked for its texts instead of for a set-up."""
     text = program(
@@ -143,7 +159,8 @@ def _written(
         extra=("generic", "take_forwards", "main"),
         version=__version__,
     )
-    functions, entry_call = entry.rsplit("\n", 1)
+    write = "\n".join(f"    text_{name} >{file}" for name, file in texts.items())
+    functions, entry_call = entry.replace("WRITE", write).rsplit("\n", 1)
     # Defined last, so that they stand in place of the program's own.
     ours = f"{functions}\ngolden_entry() {{ {entry_call}; }}\n"
     last = text.rindex("\nbegin\n")
@@ -157,7 +174,7 @@ def _written(
         [*shell.split(), str(path), *flags], cwd=out, env=environment, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return {name: (out / name).read_text(encoding="utf-8") for name in TEXTS.values()}
+    return {name: (out / name).read_text(encoding="utf-8") for name in texts.values()}
 
 
 def _skip_without(shell: str) -> None:

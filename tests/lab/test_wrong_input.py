@@ -177,12 +177,12 @@ def test_a_user_without_sudo_is_told(equipped: World) -> None:
         host.trust(name, equipped.bastion)
     before = traces(host)
     for name in ("nora", "paul"):
-        refused(host.sh(f"{PYZ} setup {GOOD} --yes", user=name, check=False), "sudo-denied")
-        script = f"sh '{SCRIPTS}/setup-autossh-service.sh' {GOOD} --yes"
+        refused(host.sh(f"{PYZ} setup {GOOD} --keeper systemd --yes", user=name, check=False), "sudo-denied")
+        script = f"sh '{SCRIPTS}/setup-autossh-service.sh' {GOOD} --keeper systemd --yes"
         refused(host.sh(script, user=name, check=False), "sudo-denied")
     host.sh("chmod 755 /usr/bin/sudo && mv /usr/bin/sudo /usr/bin/.sudo")
     try:
-        refused(cli(equipped, "setup", *Wanted().argv), "sudo-missing")
+        refused(cli(equipped, "setup", *Wanted().argv, "--keeper", "systemd"), "sudo-missing")
     finally:
         host.sh("mv /usr/bin/.sudo /usr/bin/sudo && chmod 4755 /usr/bin/sudo")
     same(traces(host), before)
@@ -194,7 +194,7 @@ def test_a_password_at_a_terminal_opens_the_way(desk: World) -> None:
     host.add_user("terry", sudo="password")
     desk.bastion.authorize("tunnel", host.make_key("terry", f"/home/terry/{KEY}"))
     host.trust("terry", desk.bastion)
-    typed = f"script -qec {quote(f'{PYZ} setup {GOOD} --yes')} /dev/null"
+    typed = f"script -qec {quote(f'{PYZ} setup {GOOD} --keeper systemd --yes')} /dev/null"
     # Typed when it is asked for: what comes sooner, sudo throws away.
     with host.popen(typed, user="terry") as running:
         assert running.stdin is not None
@@ -228,7 +228,9 @@ def test_missing_programs_are_named(equipped: World) -> None:
 def test_a_machine_without_systemd_is_told(equipped: World) -> None:
     """Nothing is written where nothing could start it."""
     host = equipped.workstation
-    script = f"mount -t tmpfs none /run/systemd && su - alice -c {quote(f'{PYZ} setup {GOOD}')}"
+    script = (
+        f"mount -t tmpfs none /run/systemd && su - alice -c {quote(f'{PYZ} setup {GOOD} --keeper systemd')}"
+    )
     refused(host.sh(f"unshare -m sh -c {quote(script)}", check=False), "systemd-missing")
 
 

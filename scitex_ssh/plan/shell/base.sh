@@ -24,7 +24,8 @@ event() {
     if [ "$machine" = 1 ]; then tell event "${t_name-}" "$1" "$2"; else printf '%-13s %s\n' "$1" "$2"; fi
 }
 
-# problem SLUG [FACT=TEXT]...: an error of the catalogue; the first one sets the exit status.
+# problem SLUG [FACT=TEXT]...: an error of the catalogue; the first one sets the exit status. With as_warning it is
+# only said.
 problem() {
     problem_slug=$1
     shift
@@ -34,13 +35,18 @@ problem() {
         found=$problem_slug
         return 1
     fi
-    [ "$exit_status" != 0 ] || exit_status=$problem_status
+    kind=error
+    if [ -n "${as_warning-}" ]; then
+        kind=warning
+    elif [ "$exit_status" = 0 ]; then
+        exit_status=$problem_status
+    fi
     if [ "$machine" = 1 ]; then
-        tell error "${t_name-}" "$problem_slug" "$@"
+        tell "$kind" "${t_name-}" "$problem_slug" "$@"
     else
         # Which tunnel is only a question where there are several.
         case ${tunnels-} in *' '*) whose=${t_name:+tunnel $t_name: } ;; *) whose= ;; esac
-        say "scitex-ssh: $whose$problem_sentence"
+        say "scitex-ssh: ${as_warning:+warning: }$whose$problem_sentence"
         say "  Next: $problem_next"
         say "  [$problem_slug]"
     fi
@@ -88,19 +94,49 @@ copy_program() {
 # Two runs at once would undo each other's work.
 only_one() {
     have flock || return 0
+    if [ "$me" != root ]; then
+        # The home itself is locked, so that no file is left behind.
+        lock=$(home_of "$me")
+        [ -r "$lock" ] && exec 9<"$lock" && take_lock
+        return
+    fi
     for lock in /run/lock /run; do [ ! -d "$lock" ] || break; done
-    exec 9>"$lock/scitex-ssh.lock" && flock -w 60 9 || problem busy lock="$lock/scitex-ssh.lock"
+    lock=$lock/scitex-ssh.lock
+    exec 9>"$lock" && take_lock
+}
+# busybox has no -w, and some file systems have no locks: then nobody can be kept out, and 1 is not the answer.
+take_lock() {
+    deadline=$(($(date +%s) + 60))
+    while :; do
+        code=0
+        flock -n 9 2>/dev/null || code=$?
+        [ "$code" = 1 ] || return 0
+        if [ "$(date +%s)" -ge "$deadline" ]; then
+            problem busy lock="$lock"
+            return
+        fi
+        sleep 0.2 2>/dev/null || sleep 1
+    done
 }
 
 # The same program again in a service of its own, where a tunnel that stands is about to be changed: whoever
 # logged in through that tunnel loses the terminal with it, and the change must be proven or undone all the same.
 detach() {
     [ -z "${SCITEX_SSH_DETACHED-}" ] && have systemd-run && copy_program || return 0
+    # Without root the user's own systemd, where there is one that answers.
+    ours=
+    if [ "$me" != root ]; then
+        export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
+        ours=--user
+        systemctl --user show -p Version >/dev/null 2>&1 || return 0
+    fi
     exec 9>&-
     exit_status=0
     detached=scitex-ssh-$$.service
-    systemd-run -q --wait --pipe --collect --unit="$detached" --working-directory="$PWD" -E SCITEX_SSH_DETACHED=1 \
-        -E "SCITEX_SSH_STOP=${SCITEX_SSH_STOP:=$work/stop}" -E "SUDO_USER=${SUDO_USER-}" -E "PATH=$PATH" \
+    # shellcheck disable=SC2086  # nothing, as root
+    systemd-run $ours -q --wait --pipe --collect --unit="$detached" --working-directory="$PWD" -E SCITEX_SSH_DETACHED=1 \
+        -E "SCITEX_SSH_STOP=${SCITEX_SSH_STOP:=$work/stop}" -E "SUDO_USER=${SUDO_USER-}" -E "PATH=$PATH" -E "HOME=${HOME-}" \
+        -E "XDG_CONFIG_HOME=${XDG_CONFIG_HOME-}" -E "XDG_STATE_HOME=${XDG_STATE_HOME-}" \
         sh "$work/program" "$@" || exit_status=$?
     finish
 }
@@ -161,7 +197,7 @@ interrupted() {
     fi
     if [ -n "${detached-}" ]; then
         : >"$SCITEX_SSH_STOP"
-        while systemctl -q is-active "$detached"; do sleep 1; done
+        while systemctl $ours -q is-active "$detached"; do sleep 1; done
     fi
     [ -z "${applying-}" ] || restore_all
     t_name=

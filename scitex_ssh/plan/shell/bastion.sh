@@ -158,7 +158,7 @@ check_port() {
     esac
 }
 
-tunnel_is_ours() { [ -n "$t_unit" ] && unit_is_active "$t_unit"; }
+tunnel_is_ours() { [ "$t_keeper" != foreground ] && keeper_is_up; }
 
 # Listens on the port for a moment, over the open connection.
 try_port() {

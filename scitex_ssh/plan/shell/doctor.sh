@@ -71,7 +71,7 @@ warn() {
 machine_is_fit() {
     evidence=$(ssh -V 2>&1)
     check_programs || return
-    { [ -z "$t_unit" ] || [ ! -d "$t_folder" ] || check_systemd; } || return
+    { [ ! -d "$t_folder" ] || check_keeper; } || return
     for place in /etc /run; do
         free=$(df -Pk "$place" 2>/dev/null | sed -n '2s/^[^ ]* *[0-9]* *[0-9]* *\([0-9]*\) .*/\1/p')
         [ "${free:-1000}" -ge 64 ] || problem disk-full path="$place" || return
@@ -130,6 +130,10 @@ target_is_fit() { check_target && add_evidence "${t_target:-$t_listen}"; }
 add_evidence() { evidence="$evidence${evidence:+, }$1"; }
 
 keeper_is_fit() {
+    if [ -z "$t_unit" ]; then
+        held_is_fit
+        return
+    fi
     evidence="$t_unit $(unit_property "$t_unit" ActiveState)"
     case $(unit_property "$t_unit" LoadState) in
     masked)
@@ -152,12 +156,28 @@ keeper_is_fit() {
     unit_is_current || problem unit-outdated unit="$t_unit"
 }
 
+held_is_fit() {
+    case $t_keeper in
+    cron) if ! crontab_has text_crontab; then problem keeper-lines-missing place="the crontab" name="$t_name"; fi ;;
+    profile)
+        if shell_is_posix; then file_has "$t_login_file" text_profile; else file_has "$t_fish_file" text_fish; fi ||
+            problem keeper-lines-missing place="$t_login_file" name="$t_name"
+        ;;
+    esac || return
+    if ! held_pid >/dev/null; then
+        problem keeper-stopped keeper="$t_keeper" name="$t_name" start="sh $t_folder/start"
+        return
+    fi
+    evidence="process $(held_pid)"
+    held_is_current || problem keeper-outdated name="$t_name"
+}
+
 ssh_is_connected() {
     tries=0
     while ! has_connected; do
         tries=$((tries + 1))
         if [ "$tries" -ge 30 ]; then
-            problem not-up name="$t_name" seconds=3 unit="$t_unit" why="$(supervisor_says detail)"
+            problem not-up name="$t_name" seconds=3 log="$t_log" why="$(supervisor_says detail)"
             return
         fi
         sleep 0.1 2>/dev/null || sleep 1
@@ -173,7 +193,7 @@ proof_is_there() {
     forbidden) not_proven ;;
     other) problem wrong-host port="$t_port" ;;
     closed | strange) closed_problem ;;
-    *) problem not-up name="$t_name" seconds=10 unit="$t_unit" why="the bastion answers \"$dialled\"" ;;
+    *) problem not-up name="$t_name" seconds=10 log="$t_log" why="the bastion answers \"$dialled\"" ;;
     esac
 }
 
@@ -218,6 +238,7 @@ doctor_all() {
     fi
     capturing=0 accept_new=0
     [ -n "$t_user" ] || t_user=$(default_user)
+    [ "$t_keeper" != auto ] || t_keeper=systemd
     if [ "$me" != root ] && [ "$me" != "$t_user" ]; then
         problem not-yours user="$t_user"
         finish

@@ -41,13 +41,15 @@ look() {
 forget() {
     t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access='' t_port=''
     t_name='' t_forwards='' t_engine=ssh t_keepalive=default
-    t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=systemd
+    t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host=''
 }
 
 kept="name folder unit unit_file state port bastion bastion_host bastion_port bastion_user login known_name known_hosts"
 kept="$kept forwards forward_lines forward_notes forwards_json what here mark count"
 kept="$kept kind listen listen_host dial where says target target_host target_port key key_json key_id key_access user engine keepalive stage"
-kept="$kept alive_interval alive_count connect_timeout keeper plan scope"
+kept="$kept alive_interval alive_count connect_timeout keeper plan scope chosen"
+kept="$kept on_host service log owner host home local config runtime states states_of_all state_home"
+kept="$kept shell login_file shell_file fish_file"
 # keep N, recall N: the values of tunnel N, put by and taken up again.
 keep() { for value in $kept; do eval "k_${1}_$value=\${t_$value-}"; done; }
 recall() { for value in $kept; do eval "t_$value=\$k_${1}_$value"; done; }
@@ -90,7 +92,7 @@ result() {
 
 setup_all() {
     not_denied || finish
-    if [ "$me" = root ] && [ "$dry_run" = 0 ] && ! only_one; then finish; fi
+    if [ "$dry_run" = 0 ] && ! only_one; then finish; fi
     look setup derive
     if [ "$dry_run" = 1 ]; then
         show_plan setup
@@ -102,7 +104,7 @@ setup_all() {
         finish
     fi
     consented || finish
-    if [ "$me" != root ] && ! become_root "$@"; then finish; fi
+    if needs_root && ! become_root "$@"; then finish; fi
     if stands_already; then detach "$@"; fi
     ready=
     for n in $tunnels; do
@@ -128,6 +130,8 @@ setup_all() {
         if wait_verified; then
             event ok "$("title_$(steps_of setup | sed 's/.* //')")"
             result "$proven"
+            [ -z "$t_chosen" ] || say_keeper
+            warn_of_logout
             commit "$n"
         else
             undo "$n"
@@ -141,7 +145,18 @@ stands_already() {
     for n in $tunnels; do
         case $(each_due "$n") in '' | bad) continue ;; esac
         recall "$n"
-        if unit_is_active "$t_unit"; then return 0; fi
+        if keeper_is_up; then return 0; fi
+    done
+    return 1
+}
+
+# needs_root: a tunnel that is due to change is the whole machine's, and we are not root.
+needs_root() {
+    [ "$me" != root ] || return 1
+    for n in $tunnels; do
+        case $(each_due "$n") in '' | bad) continue ;; esac
+        recall "$n"
+        if [ "$t_scope" = system ]; then return 0; fi
     done
     return 1
 }
@@ -184,6 +199,8 @@ snapshot() {
     mkdir -p "$old"
     [ ! -d "$t_folder" ] || cp -a "$t_folder" "$old/folder"
     if [ -e "$t_unit_file" ] || [ -L "$t_unit_file" ]; then cp -a "$t_unit_file" "$old/unit"; fi
+    if [ "$t_scope" = user ]; then snapshot_own; fi
+    [ -n "$t_unit" ] || return 0
     if unit_is_enabled "$t_unit"; then : >"$old/enabled"; fi
     if unit_is_active "$t_unit"; then : >"$old/active"; fi
 }
@@ -205,19 +222,27 @@ restore() {
     changed=
     same_as_before || changed=1
     [ -n "$changed" ] || return 0
-    [ -e "$old/active" ] || systemctl -q stop "$t_unit" 2>/dev/null
-    [ -e "$old/enabled" ] || systemctl -q disable "$t_unit" 2>/dev/null
-    rm -rf "$t_folder" "$t_unit_file"
+    if [ -n "$t_unit" ]; then
+        [ -e "$old/active" ] || manager -q stop "$t_unit" 2>/dev/null
+        [ -e "$old/enabled" ] || manager -q disable "$t_unit" 2>/dev/null
+    fi
+    [ "$t_scope" = system ] || let_go
+    rm -rf "$t_folder"
     [ ! -d "$old/folder" ] || cp -a "$old/folder" "$t_folder"
-    if [ -e "$old/unit" ] || [ -L "$old/unit" ]; then cp -a "$old/unit" "$t_unit_file"; fi
-    rmdir /etc/scitex-ssh/tunnels /etc/scitex-ssh /run/scitex-ssh 2>/dev/null
-    systemctl daemon-reload
-    systemctl -q reset-failed "$t_unit" 2>/dev/null
-    [ ! -e "$old/enabled" ] || systemctl -q enable "$t_unit"
-    [ ! -e "$old/active" ] || systemctl restart "$t_unit" 2>/dev/null
+    if [ -n "$t_unit" ]; then restore_unit; fi
+    if [ "$t_scope" = user ]; then restore_own; else rmdir /etc/scitex-ssh/tunnels /etc/scitex-ssh /run/scitex-ssh 2>/dev/null; fi
     event restored "what was there before"
 }
+restore_unit() {
+    rm -f "$t_unit_file"
+    if [ -e "$old/unit" ] || [ -L "$old/unit" ]; then cp -a "$old/unit" "$t_unit_file"; fi
+    manager daemon-reload
+    manager -q reset-failed "$t_unit" 2>/dev/null
+    [ ! -e "$old/enabled" ] || manager -q enable "$t_unit"
+    [ ! -e "$old/active" ] || manager restart "$t_unit" 2>/dev/null
+}
 same_as_before() {
+    if [ "$t_scope" = user ] && ! own_as_before; then return 1; fi
     if [ -d "$old/folder" ]; then diff -r "$old/folder" "$t_folder" >/dev/null 2>&1; else nothing_at "$t_folder"; fi &&
         if [ -e "$old/unit" ]; then cmp -s "$old/unit" "$t_unit_file"; else nothing_at "$t_unit_file"; fi
 }
@@ -226,13 +251,15 @@ restore_all() { for n in $applying; do recall "$n" && restore; done; }
 located() {
     [ -n "$t_name" ] || t_name=$(tunnel_on "$t_port")
     locate "$t_name"
+    [ "$t_scope" = system ] || [ "$me" = "$t_user" ] || problem keeper-user keeper="$t_keeper" user="$t_user"
 }
 
 remove_all() {
-    if [ "$me" = root ] && [ "$dry_run" = 0 ] && ! only_one; then finish; fi
+    if [ "$dry_run" = 0 ] && ! only_one; then finish; fi
     look remove located
     if [ "$must_exist" = 1 ]; then
         for n in $tunnels; do
+            [ "$(each_due "$n")" != bad ] || continue
             recall "$n"
             ! nothing_at "$t_folder" || ! nothing_at "$t_unit_file" || ! unit_is_gone "$t_unit" ||
                 problem no-such-tunnel name="$t_name"
@@ -247,9 +274,10 @@ remove_all() {
         report_idle remove
         finish
     fi
-    if [ "$me" != root ] && ! become_root "$@"; then finish; fi
+    if needs_root && ! become_root "$@"; then finish; fi
     applying=
     for n in $tunnels; do
+        [ "$(each_due "$n")" != bad ] || continue
         recall "$n"
         snapshot
         applying="$applying $n"
@@ -261,7 +289,7 @@ remove_all() {
 
 # Like apply_phase, but nothing comes back: what is half removed is removed further by the next run.
 remove_phase() {
-    for n in $tunnels; do
+    for n in $applying; do
         recall "$n"
         for number in $(steps_of remove); do
             if [ "$("phase_$number")" = "$1" ] && ! "test_$number" >/dev/null 2>&1; then

@@ -94,11 +94,15 @@ newline='
 tunnel_on() {
     locate "$1"
     if [ ! -e "$t_folder" ] && [ ! -e "$t_unit_file" ]; then
-        for other in "${t_folder%/*}"/*/ssh_config; do
-            grep -Eq "^# forward: (remote|socks) [^ ]*:$1( |\$)" "$other" 2>/dev/null || continue
-            other=${other%/*}
-            echo "${other##*/}"
-            return
+        folders=/etc/scitex-ssh/tunnels
+        for t_user in $(whose); do own_places && folders="$folders $t_config/scitex-ssh/tunnels"; done
+        for folder in $folders; do
+            for other in "$folder"/*/ssh_config; do
+                grep -Eq "^# forward: (remote|socks) [^ ]*:$1( |\$)" "$other" 2>/dev/null || continue
+                other=${other%/*}
+                echo "${other##*/}"
+                return
+            done
         done
     fi
     echo "$1"

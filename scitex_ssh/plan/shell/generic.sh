@@ -167,6 +167,13 @@ take_keepalive() {
     case $1 in 5x2) t_keepalive=default ;; *) t_keepalive=$1 ;; esac
 }
 
+take_keeper() {
+    case $1 in
+    auto | systemd | systemd-user | cron | profile | nohup | screen | tmux) t_keeper=$1 ;;
+    *) problem bad-keeper value="$(quoted "$1")" ;;
+    esac
+}
+
 take_engine() {
     case $1 in
     ssh | autossh) t_engine=$1 ;;
@@ -188,6 +195,8 @@ Keeps a reverse SSH tunnel: port PORT of the bastion leads to sshd on this machi
   -R, -L, -D FORWARD         more forwards (or others), as ssh takes them; each may be given several times
   -n, --name NAME            what the tunnel is called (its port)
       --user USER            the account that keeps the tunnel (you; through sudo, its caller)
+      --keeper KEEPER        systemd (needs root), systemd-user, cron, profile, nohup, screen, tmux;
+                             auto (the default): the first of the first four that will do
       --engine ssh|autossh   what holds the connection (ssh)
       --keepalive PROFILE    fast, default, patient or INTERVALxCOUNT
       --accept-new-host-key  trust the bastion's host key where none is known
@@ -226,7 +235,7 @@ TXT
 
 takes_value() {
     case $1 in
-    -R | -L | -D | -n | --name | --remote-socket | -p | --port | -b | --bastion | -s | --secret-key | --target | --user | --engine | --keepalive | --host-key-fingerprint) ;;
+    -R | -L | -D | -n | --name | --remote-socket | -p | --port | -b | --bastion | -s | --secret-key | --target | --user | --keeper | --engine | --keepalive | --host-key-fingerprint) ;;
     *) return 1 ;;
     esac
 }
@@ -267,6 +276,7 @@ take_flags() {
         setup:-s | setup:--secret-key) take_key "$value" ;;
         setup:--target) take_target "$value" && short_target=$taken ;;
         setup:--user) take_user "$value" ;;
+        setup:--keeper) take_keeper "$value" ;;
         setup:--engine) take_engine "$value" ;;
         setup:--keepalive) take_keepalive "$value" ;;
         setup:--accept-new-host-key) accept_new=1 ;;

@@ -65,6 +65,7 @@ main() {
 foreground_one() {
     forget
     bind_1
+    t_keeper=foreground
     derive && each_forward check_target && check_bastion && each_forward check_port || finish
     mkdir -p "$t_state"
     text_ssh_config >"$t_folder/ssh_config"

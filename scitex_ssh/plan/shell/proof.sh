@@ -180,8 +180,6 @@ level_of() { case $1 in mine | open) echo verified ;; forbidden) echo listening 
 
 supervisor_says() { sed -n "s/^$1 //p" "$t_state/state" 2>/dev/null; }
 
-keeper_is_active() { [ -z "$t_unit" ] || unit_is_active "$t_unit"; }
-
 # This very connection answered less than five seconds ago. Whoever asks every second would otherwise have
 # this machine's sshd refuse the tunnel's users: to it, all of them and the proof come from localhost.
 proven_lately() {
@@ -201,7 +199,7 @@ remember_proof() {
 connection() { cat "$t_state/config" "$t_state/child" 2>/dev/null | cksum | tr ' ' -; }
 
 is_verified() {
-    unit_is_active "$t_unit" && has_connected || return 1
+    keeper_is_up && has_connected || return 1
     if proven_lately; then
         echo verified >"$work/$t_name.level"
         return 0
@@ -254,8 +252,12 @@ wait_verified() {
         fi
         sleep 0.1 2>/dev/null || sleep 1
     done
-    if ! keeper_is_active; then
-        problem service-failed unit="$t_unit" why="it ended with $(unit_property "$t_unit" Result)"
+    if ! keeper_is_up; then
+        if [ -n "$t_unit" ]; then
+            problem service-failed unit="$t_service" why="it ended with $(unit_property "$t_unit" Result)" log="$t_log"
+        else
+            problem service-failed unit="$t_service" why="${why:-it ended}" log="$t_log"
+        fi
         return
     fi
     case $why in
@@ -265,7 +267,7 @@ wait_verified() {
         return
         ;;
     esac
-    problem not-up name="$t_name" seconds="$wait_seconds" unit="$t_unit" why="${why:-the bastion answers \"$dialled\"}"
+    problem not-up name="$t_name" seconds="$wait_seconds" log="$t_log" why="${why:-the bastion answers \"$dialled\"}"
 }
 
 # proven_now: the current forward is proven (0), cannot be (1, the problem is told) or is not yet (2).

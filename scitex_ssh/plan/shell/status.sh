@@ -4,10 +4,18 @@
 known_names() {
     {
         for folder in /etc/scitex-ssh/tunnels/*/; do [ -d "$folder" ] && basename "$folder"; done
+        for t_user in $(whose); do own_names; done
         for unit in /etc/systemd/system/autossh-tunnel-*.service; do
             [ -e "$unit" ] && basename "$unit" .service | sed 's/^autossh-tunnel-//'
         done
     } | grep -E '^[a-z0-9][a-z0-9_.-]*$' | sort -u | sort -n
+}
+
+# The user's own that are kept on this host; a home may be shared.
+own_names() {
+    t_name=
+    own_places
+    grep -ls "^# keeper: .* on $t_host\$" "$t_config"/scitex-ssh/tunnels/*/ssh_config | sed 's|/ssh_config$||; s|.*/||'
 }
 
 written() { sed -n "s/^# $1: //p" "$t_folder/ssh_config" 2>/dev/null; }
@@ -43,9 +51,10 @@ observe() {
     cause='' detail='' level='' adopted='' seen_levels=''
     since=$(supervisor_says since)
     attempts=$(supervisor_says attempts)
-    restarts=$(unit_property "$t_unit" NRestarts)
+    restarts=0
+    [ -z "$t_unit" ] || restarts=$(unit_property "$t_unit" NRestarts)
     restarts=$((${restarts:-0} + ${attempts:-1} - 1))
-    if [ ! -d "$t_folder" ]; then
+    if [ ! -d "$t_folder" ] && [ -n "$t_unit" ]; then
         adopted=yes
         t_bastion=$(sed -n 's/^ExecStart=.* \([^ ]*@[^ ]*\).*/\1/p' "$t_unit_file" | tail -n 1)
     fi
@@ -60,10 +69,18 @@ observe() {
 
 # weigh: level, cause and detail of one tunnel.
 weigh() {
-    active=$(unit_property "$t_unit" ActiveState)
     detail=$(supervisor_says detail)
+    if [ -z "$t_unit" ]; then
+        if keeper_is_up; then active=active; else active=stopped; fi
+    else
+        active=$(unit_property "$t_unit" ActiveState)
+    fi
     case $active in
     active | activating | reloading) ;;
+    stopped)
+        level=down cause=keeper-stopped detail="its process does not run; sh $t_folder/start starts it"
+        return
+        ;;
     *)
         level=down cause=unit-stopped detail="the unit is ${active:-unknown} ($(unit_property "$t_unit" Result))"
         return

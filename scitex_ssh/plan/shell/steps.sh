@@ -10,7 +10,7 @@ same_text() {
     if have cmp; then "$1" | cmp -s - "$2"; else [ "$("$1" && echo .)" = "$(cat "$2" 2>/dev/null && echo .)" ]; fi
 }
 put_file() {
-    make_way "$1" || return
+    make_way "$1" && (umask 022 && mkdir -p "${1%/*}") || return
     new=$1.new.$$
     if (umask 077 && "$4" >"$new") && chmod "$2" "$new" && chown "$3" "$new" && mv -f "$new" "$1"; then
         return 0
@@ -60,24 +60,32 @@ put_link() { make_way "$1" && ln -sfn "$2" "$1"; }
 nothing_at() { [ ! -e "$1" ] && [ ! -L "$1" ]; }
 clear_away() { rm -rf "$1"; }
 
-unit_property() { systemctl show -p "$2" "$1" 2>/dev/null | sed "s/^$2=//"; }
+# The whole machine's systemd, or the user's own.
+manager() {
+    if [ "${t_scope-}" = user ]; then
+        as_user env XDG_RUNTIME_DIR="$t_runtime" systemctl --user "$@"
+    else
+        systemctl "$@"
+    fi
+}
+unit_property() { manager show -p "$2" "$1" 2>/dev/null | sed "s/^$2=//"; }
 unit_is_loaded() { [ "$(unit_property "$1" NeedDaemonReload)" != yes ]; }
-reload_units() { systemctl daemon-reload; }
-unit_is_enabled() { [ "$(systemctl is-enabled "$1" 2>/dev/null)" = enabled ]; }
+reload_units() { manager daemon-reload; }
+unit_is_enabled() { [ "$(manager is-enabled "$1" 2>/dev/null)" = enabled ]; }
 unit_is_active() { case $(unit_property "$1" ActiveState) in active | activating | reloading) ;; *) false ;; esac; }
 unit_is_current() {
     unit_is_active "$t_unit" && [ "$(cat "$t_state/config" 2>/dev/null)" = "$(digest_of_files 2>/dev/null)" ]
 }
 # The same sum that the supervisor wrote down when it started.
 digest_of_files() {
-    { cat "$t_folder/ssh_config" "$t_folder/known_hosts" "$t_folder/run" "$t_unit_file" && readlink "$t_folder/key"; } |
+    { cat "$t_folder/ssh_config" "$t_folder/known_hosts" "$t_folder/run" ${t_unit_file:+"$t_unit_file"} && readlink "$t_folder/key"; } |
         cksum
 }
 # Where systemd does not run, no unit does.
 unit_is_gone() { case $(unit_property "$1" ActiveState) in inactive | '') ! unit_is_enabled "$1" ;; *) false ;; esac; }
 stop_unit() {
-    systemctl -q stop "$1" 2>/dev/null
-    systemctl -q disable "$1" 2>/dev/null
-    systemctl -q reset-failed "$1" 2>/dev/null
+    manager -q stop "$1" 2>/dev/null
+    manager -q disable "$1" 2>/dev/null
+    manager -q reset-failed "$1" 2>/dev/null
     unit_is_gone "$1"
 }

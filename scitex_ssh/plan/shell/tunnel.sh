@@ -16,27 +16,29 @@ json_text() { printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g'; }
 # name now, else systemd.
 # shellcheck disable=SC2034  # the texts and steps of the program use them
 locate() {
+    if [ -n "${2-}" ]; then
+        t_keeper=$2
+    elif ! find_standing "$1"; then
+        t_keeper=systemd
+    fi
     t_name=$1
-    t_keeper=${2:-$(standing_keeper "$1")}
     t_plan=$(printf %s "$t_keeper" | tr - _)
-    t_scope=system
+    t_scope=system t_on_host=''
     t_folder=/etc/scitex-ssh/tunnels/$1
     t_unit=autossh-tunnel-$1.service
     t_unit_file=/etc/systemd/system/$t_unit
     t_state=/run/scitex-ssh/$1
+    t_service=$t_unit t_log="journalctl -u $t_unit -n 20"
+    case $t_keeper in systemd | foreground | auto) ;; *) own_places && own_parts "$t_keeper" ;; esac
     # In the foreground there is no unit, and the folder is one of this run.
     [ -z "${foreground-}" ] || t_unit='' t_unit_file='' t_folder=$foreground t_state=$foreground/state
 }
 
-# standing_keeper NAME
-standing_keeper() { echo systemd; }
-
 # derive: everything that follows from what is given, on a machine that can keep the tunnel.
-derive() { fill_in && check_systemd && check_programs && check_key && find_host_keys; }
+derive() { fill_in && check_keeper && check_programs && check_key && find_host_keys; }
 
 # shellcheck disable=SC2034  # the texts of the program use them
 fill_in() {
-    locate "$t_name" "$t_keeper"
     [ -n "$t_user" ] || t_user=$(default_user)
     case $t_user in
     [!A-Za-z_]* | *[!A-Za-z0-9_.-]*)
@@ -48,6 +50,7 @@ fill_in() {
         problem bad-user value="'$t_user'" why="this machine has no such account"
         return
     fi
+    choose_keeper && locate "$t_name" "$t_keeper" || return
     [ -n "$t_bastion_user" ] || t_bastion_user=$t_user
     t_login=$t_bastion_user@$t_bastion_host
     t_bastion=$t_bastion_user@$(bracketed "$t_bastion_host")
@@ -61,10 +64,6 @@ fill_in() {
     case $t_key in "~/"*) t_key=$(home_of "$t_user")/${t_key#??} ;; esac
     t_key_json=$(json_text "$t_key")
     t_key_access=$(text_credential)
-}
-
-check_systemd() {
-    [ -z "$t_unit" ] || [ -d /run/systemd/system ] || problem systemd-missing
 }
 
 check_programs() {
