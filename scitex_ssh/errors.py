@@ -163,6 +163,18 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "there is no tunnel {name} on this machine.",
         "scitex-ssh status lists the tunnels that there are.",
     ),
+    Problem(
+        "plan-changed",
+        Exit.FAILED,
+        "what would change is no longer what was shown, so nothing was changed.",
+        "look at the new plan, and apply it with its own digest.",
+    ),
+    Problem(
+        "extra-missing",
+        Exit.CONFIGURATION,
+        "{what} needs the package {package}, which this Python ({version}) does not have.",
+        "with Python 3.10 or newer: pip install 'scitex-ssh[{extra}]'.",
+    ),
     # --- what is allowed ----------------------------------------------------------------------
     Problem(
         "policy-denied",

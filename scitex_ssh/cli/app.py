@@ -26,6 +26,7 @@ Command = Callable[..., Any]
 ELSEWHERE: dict[str, str] = {
     "bastion": "scitex_ssh.cli.bastion:bastion",
     "config": "scitex_ssh.cli.policy:config_group",
+    "mcp": "scitex_ssh.cli.mcp:mcp",
     "policy": "scitex_ssh.cli.policy:policy_group",
 }
 

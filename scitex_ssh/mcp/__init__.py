@@ -1,0 +1,1 @@
+"""The tools for programs that speak the Model Context Protocol."""

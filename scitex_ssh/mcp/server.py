@@ -1,0 +1,228 @@
+"""The server: typed tools over the Python API, each answering with what ``--json`` prints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastmcp import FastMCP
+from fastmcp.tools import ToolResult
+from pydantic import Field
+
+import scitex_ssh
+from scitex_ssh import api, policy
+from scitex_ssh.api import Result
+from scitex_ssh.backends import shell
+from scitex_ssh.errors import SSHError, error
+from scitex_ssh.mcp import plans
+from scitex_ssh.model import Port as ModelPort
+from scitex_ssh.plan.report import Report
+
+VERSION = 1
+# Longer than anything that can be right; refused before it is worked on.
+_LONGEST = 8192
+
+INSTRUCTIONS = (
+    "Reverse SSH tunnels of this machine. tunnel_setup and tunnel_remove change nothing without a digest: "
+    "call them (or plan) first, show the user what would change, then call again with the digest you got. "
+    "A refusal [policy-...] is for the user to lift (scitex-ssh policy allow tunnels), not for you."
+)
+
+Port = Annotated[int, Field(ge=1, le=65535, description="The port on the bastion, 1024 to 65535.")]
+Bastion = Annotated[
+    str | None, Field(max_length=_LONGEST, description="[user@]host[:port]; by default as configured.")
+]
+Key = Annotated[
+    str | None,
+    Field(max_length=_LONGEST, description="Path of a private key without a passphrase; never its content."),
+]
+Target = Annotated[
+    str | None, Field(max_length=_LONGEST, description="host:port that the port leads to; localhost:22.")
+]
+User = Annotated[str | None, Field(max_length=_LONGEST, description="The account that keeps the tunnel.")]
+Engine = Annotated[Literal["ssh", "autossh"], Field(description="What holds the connection.")]
+Keepalive = Annotated[
+    str | None, Field(max_length=_LONGEST, description="fast, default, patient, or INTERVALxCOUNT.")
+]
+Fingerprint = Annotated[
+    str | None, Field(max_length=_LONGEST, description="SHA256:... of the bastion's host key, to trust it.")
+]
+Digest = Annotated[
+    str | None,
+    Field(max_length=64, description="Of the plan that the user has seen; without it, nothing is changed."),
+]
+
+_READS = {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True, "openWorldHint": True}
+_RENDERS = {**_READS, "openWorldHint": False}
+_SETS_UP = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True, "openWorldHint": True}
+_REMOVES = {**_SETS_UP, "openWorldHint": False}
+
+
+def server() -> FastMCP:
+    """The server with its tools."""
+    made: FastMCP = FastMCP(
+        "scitex-ssh", INSTRUCTIONS, version=scitex_ssh.__version__, mask_error_details=True
+    )
+    for tool, hints in (
+        (tunnel_setup, _SETS_UP),
+        (tunnel_remove, _REMOVES),
+        (tunnel_status, _READS),
+        (doctor, _READS),
+        (plan, _READS),
+        (render, _RENDERS),
+    ):
+        made.tool(tool, annotations=hints, output_schema=None)
+    return made
+
+
+def start() -> None:
+    """Serve on standard input and output until the client leaves."""
+    # Off the terminal that it may have been started from: sudo would ask its user for a password there, and
+    # whoever uses the tools would wait for ever.
+    if os.getpgrp() != os.getpid():
+        os.setsid()
+    server().run("stdio", show_banner=False, log_level="ERROR")
+
+
+def tunnel_setup(
+    port: Port,
+    bastion_server: Bastion = None,
+    secret_key_path: Key = None,
+    target: Target = None,
+    user: User = None,
+    engine: Engine = "ssh",
+    keepalive: Keepalive = None,
+    host_key_fingerprint: Fingerprint = None,
+    accept_listening: bool = False,
+    digest: Digest = None,
+) -> ToolResult:
+    """Keep a reverse SSH tunnel from a port of the bastion to this machine, and prove that it works.
+
+    Without a digest it shows what would change and returns the digest that applies just that.
+    """
+    wanted = {
+        "port": port,
+        "bastion_server": bastion_server,
+        "secret_key_path": secret_key_path,
+        "target": target,
+        "user": user,
+        "engine": engine,
+        "keepalive": keepalive,
+        "host_key_fingerprint": host_key_fingerprint,
+        "accept_listening": accept_listening,
+    }
+    return _answer("setup", lambda: _converge(wanted, lambda dry_run: _setup(wanted, dry_run), digest))
+
+
+def tunnel_remove(port: Port, digest: Digest = None) -> ToolResult:
+    """Remove the tunnel on a port without a trace.
+
+    Without a digest it shows what would be removed and returns the digest that removes just that.
+    """
+    return _answer("remove", lambda: _removal(port, digest))
+
+
+def tunnel_status(port: Port | None = None) -> ToolResult:
+    """Show the tunnels of this machine, or one; each is proven anew by dialling it from the bastion."""
+    return _answer("status", lambda: api.status(port).as_dict())
+
+
+def doctor(
+    port: Port | None = None,
+    bastion_server: Bastion = None,
+    secret_key_path: Key = None,
+    target: Target = None,
+    user: User = None,
+) -> ToolResult:
+    """Find what is wrong with the tunnel on a port, or with the way to a bastion; changes nothing."""
+    return _answer(
+        "doctor",
+        lambda: api.doctor(port, bastion_server, secret_key_path, target=target, user=user).as_dict(),
+    )
+
+
+def plan(
+    action: Literal["setup", "remove"],
+    port: Port,
+    bastion_server: Bastion = None,
+    secret_key_path: Key = None,
+    target: Target = None,
+    user: User = None,
+    engine: Engine = "ssh",
+    keepalive: Keepalive = None,
+    host_key_fingerprint: Fingerprint = None,
+    accept_listening: bool = False,
+) -> ToolResult:
+    """Show what tunnel_setup or tunnel_remove with these arguments would change: a diff, and its digest."""
+    if action == "remove":
+        return tunnel_remove(port)
+    return tunnel_setup(
+        port,
+        bastion_server,
+        secret_key_path,
+        target,
+        user,
+        engine,
+        keepalive,
+        host_key_fingerprint,
+        accept_listening,
+    )
+
+
+def render(
+    action: Literal["setup", "status", "remove"],
+    port: Port,
+    bastion_server: Bastion = None,
+    secret_key_path: Key = None,
+    target: Target = None,
+    user: User = None,
+    engine: Engine = "ssh",
+    keepalive: Keepalive = None,
+) -> ToolResult:
+    """Write the POSIX script that does it on a machine without Python; nothing is run and nothing is read."""
+
+    def script() -> dict[str, object]:
+        tunnel = (
+            api.described(
+                port,
+                bastion_server,
+                secret_key_path,
+                target=target,
+                user=user,
+                engine=engine,
+                keepalive=keepalive,
+            )
+            if action == "setup"
+            else ModelPort(port)
+        )
+        return {**Result(0, Report()).as_dict(), "script": shell.baked(action, [tunnel])}
+
+    return _answer("render", script)
+
+
+def _setup(wanted: dict[str, Any], dry_run: bool) -> Result:
+    # Before the plan, too: what may not be applied is not worth looking for.
+    policy.check("tunnels", *policy.this_host())
+    return api.setup(**wanted, dry_run=dry_run)
+
+
+def _removal(port: int, digest: str | None) -> dict[str, object]:
+    return _converge({"port": port}, lambda dry_run: api.remove(port, dry_run=dry_run), digest)
+
+
+def _converge(wanted: dict[str, Any], call: plans.Call, digest: str | None) -> dict[str, object]:
+    return plans.planned(wanted, call) if digest is None else plans.applied(wanted, call, digest)
+
+
+def _answer(command: str, work: Callable[[], dict[str, object]]) -> ToolResult:
+    """The answer as data, the same as the command's ``--json``; an error is one, and never a trace."""
+    try:
+        body = work()
+    except SSHError as problem:
+        body = Result(int(problem.status), Report([problem], int(problem.status))).as_dict()
+    except Exception as problem:
+        told = error("internal", why=f"{type(problem).__name__}: {problem}")
+        body = Result(int(told.status), Report([told], int(told.status))).as_dict()
+    said = {"version": VERSION, "command": command, **body}
+    return ToolResult(structured_content=said, is_error=not body["success"])
