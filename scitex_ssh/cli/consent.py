@@ -10,6 +10,7 @@ from scitex_ssh import config, config_edit
 from scitex_ssh.errors import SSHError, error
 from scitex_ssh.render.notice import NOTICE, QUESTION
 
+_ANSWER = click.Choice(["y", "n"], case_sensitive=False)
 _SUBJECT = {"tunnels": NOTICE}
 
 
@@ -24,7 +25,7 @@ def asked(action: str, host: str) -> bool:
         end="",
         file=sys.stderr,
     )
-    yes = click.prompt(QUESTION, type=click.Choice(["y", "n"], case_sensitive=False), err=True) == "y"
+    yes = click.prompt(f"{QUESTION} [y/n]", type=_ANSWER, show_choices=False, err=True) == "y"
     path = config.user_path()
     try:
         config_edit.put(path, action, "allow" if yes else "deny", host=None)
