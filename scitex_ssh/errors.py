@@ -158,6 +158,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "see {command} --help.",
     ),
     Problem(
+        "gone",
+        Exit.USAGE,
+        "{former} was a command of version 1 and is none any more.",
+        "use {now}.",
+    ),
+    Problem(
         "no-such-tunnel",
         Exit.FAILED,
         "there is no tunnel {name} on this machine.",

@@ -13,7 +13,7 @@ import click
 import scitex_ssh
 from scitex_ssh import api, policy
 from scitex_ssh.backends import shell
-from scitex_ssh.cli import present
+from scitex_ssh.cli import former, present
 from scitex_ssh.errors import CATALOGUE, Exit, SSHError, error
 from scitex_ssh.plan.report import Line
 
@@ -305,6 +305,9 @@ def doctor(as_json: bool, **flags: Any) -> int:
     tell = _quiet if as_json else present.line
     result = api.doctor(port, bastion, key, name=name, target=flags["target"], user=flags["user"], tell=tell)
     return present.finish("doctor", result, as_json)
+
+
+former.keep(app, tunnel_group)
 
 
 @app.group("script", context_settings=SETTINGS)

@@ -1,0 +1,42 @@
+"""What version 1 called a command still answers, or says what it is now."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scitex_ssh.cli.app import app
+from scitex_ssh.cli.entry import run
+
+
+@pytest.mark.parametrize(
+    ("former", "slug"),
+    [
+        (("setup-tunnel", "-p", "0", "-b", "u@gw", "-s", "/k"), "bad-port"),
+        (("remove-tunnel", "-p", "0"), "bad-port"),
+        (("show-status", "-p", "0"), "bad-port"),
+        (("tunnel", "check-status", "-p", "0"), "bad-port"),
+        (("tunnel", "render-argv", "--profile", "{}"), "gone"),
+        (("tunnel", "forward", "--discovery", "x.json", "--dry-run"), "gone"),
+    ],
+)
+def test_a_former_name_answers(
+    former: tuple[str, ...], slug: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the words of the command that it is now, or with the next move."""
+    assert run(list(former)) == 2
+    assert capsys.readouterr().err.endswith(f"[{slug}]\n")
+
+
+def test_a_former_name_speaks_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same object as the command's own."""
+    run(["tunnel", "check-status", "--json"])
+    assert json.loads(capsys.readouterr().out)["command"] == "status"
+
+
+def test_no_help_lists_a_former_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever begins today learns one name for each."""
+    names = {name for name, _ in app.each()}
+    assert {"setup", "remove", "status"} <= names
+    assert names & {"setup-tunnel", "remove-tunnel", "show-status"} == set()
