@@ -424,16 +424,37 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "check the spelling, or the name service: getent hosts {host}.",
     ),
     Problem(
+        "bastion-alias",
+        Exit.UNREACHABLE,
+        "the name {host} does not resolve: it is an alias of your ~/.ssh/config, which a tunnel does "
+        "not read.",
+        "give what it stands for: -b {real}.",
+    ),
+    Problem(
         "bastion-refused",
         Exit.UNREACHABLE,
         "{host} answers, but nothing listens on its port {port}.",
         "check the port (user@host:PORT), and that sshd runs on the bastion.",
     ),
     Problem(
+        "bastion-banned",
+        Exit.UNREACHABLE,
+        "a firewall at {host} rejects this address on port {port}: the refusal comes by ICMP, which "
+        "no sshd sends.",
+        "ask for the ban to be lifted (on the bastion: fail2ban-client unban ADDRESS), or wait for its end.",
+    ),
+    Problem(
         "bastion-timeout",
         Exit.UNREACHABLE,
         "{host} port {port} does not answer: packets are dropped on the way, or the machine is off.",
         "try another network, or ask which port is let through (22 is often closed, 443 seldom).",
+    ),
+    Problem(
+        "bastion-filtered",
+        Exit.UNREACHABLE,
+        "{host} answers a ping, but its port {port} drops every packet from here.",
+        "a firewall, or fail2ban after too many failed logins, does this: ask the administrator of "
+        "the bastion, or try another port.",
     ),
     Problem(
         "bastion-unroutable",
@@ -452,6 +473,20 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         Exit.UNREACHABLE,
         "{host} port {port} takes the connection and closes it before SSH begins.",
         "wait a minute: fail2ban, PerSourcePenalties or MaxStartups on the bastion do this.",
+    ),
+    Problem(
+        "bastion-full",
+        Exit.UNREACHABLE,
+        "{host} turns connections away because too many others are logging in (MaxStartups).",
+        "wait a minute; for good, raise MaxStartups in the sshd_config of the bastion.",
+    ),
+    Problem(
+        "bastion-penalty",
+        Exit.UNREACHABLE,
+        "{host} turns this address away for a while, because logins from it have failed "
+        "(PerSourcePenalties).",
+        "find what fails to log in from your address, then wait; PerSourcePenaltyExemptList in the "
+        "sshd_config of the bastion exempts it.",
     ),
     Problem(
         "bastion-lost",
@@ -484,13 +519,26 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "key-not-accepted",
         Exit.NOT_AUTHORISED,
         "the bastion does not let {login} in with the key {key}.",
-        "append {key}.pub to ~/.ssh/authorized_keys of {login}, and check the user name.",
+        "append {key}.pub to ~/.ssh/authorized_keys of {login}, and check the user name; the bastion's log "
+        "(journalctl -u ssh) tells the rest: a locked account, AllowUsers, file modes.",
+    ),
+    Problem(
+        "wrong-user",
+        Exit.NOT_AUTHORISED,
+        "the bastion does not let {login} in, but takes the same key for {user}.",
+        "say -b {user}@... instead.",
     ),
     Problem(
         "account-expired",
         Exit.NOT_AUTHORISED,
         "the bastion takes the key but the account {login} is expired or its password must change.",
         "have the bastion's administrator look at: chage -l USER.",
+    ),
+    Problem(
+        "account-refused",
+        Exit.NOT_AUTHORISED,
+        "the bastion takes the key, then closes the connection of {login}: {why}.",
+        "have its administrator look at /etc/nologin and PAM's rules for the account (journalctl -u ssh).",
     ),
     Problem(
         "ssh-failed",
@@ -513,6 +561,20 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "where the account may run commands. Or choose another port with -p.",
     ),
     Problem(
+        "port-held-here",
+        Exit.PORT_TAKEN,
+        "the bastion's port {port} leads to this machine already, by another ssh: {evidence}.",
+        "end that one (if a unit or crontab line keeps it, there), or choose another port with -p.",
+    ),
+    Problem(
+        "cloned-host",
+        Exit.PORT_TAKEN,
+        "the bastion's port {port} answers with the host key of this machine, but nothing here "
+        "forwards it: another machine has the same host key, as a copy of a disk image has.",
+        "give one of the two new host keys: rm /etc/ssh/ssh_host_*, then ssh-keygen -A and systemctl "
+        "restart ssh.",
+    ),
+    Problem(
         "identity-clash",
         Exit.PORT_TAKEN,
         "another machine holds the bastion's port {port} with the same key, as a copy of this one's disk "
@@ -526,6 +588,31 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "the bastion does not let {login} listen on port {port}, though nobody else holds it.",
         'the bastion needs AllowTcpForwarding yes (or remote), and permitlisten="localhost:{port}" '
         "if the key's line in authorized_keys has any permitlisten.",
+    ),
+    Problem(
+        "forwarding-off",
+        Exit.REFUSED,
+        "the bastion forwards no port for {login} ({evidence}).",
+        "have AllowTcpForwarding yes, and no DisableForwarding, set for {login} in the sshd_config "
+        "of the bastion.",
+    ),
+    Problem(
+        "key-no-forwarding",
+        Exit.REFUSED,
+        "the key's line in authorized_keys of {login} forbids forwarding (it has: {evidence}).",
+        "add port-forwarding to the line where it says restrict, or take no-port-forwarding out.",
+    ),
+    Problem(
+        "key-listens-elsewhere",
+        Exit.REFUSED,
+        "the key's line in authorized_keys of {login} has permitlisten for other ports than {port}.",
+        'add permitlisten="localhost:{port}" to that line, or use its port with -p.',
+    ),
+    Problem(
+        "listen-limited",
+        Exit.REFUSED,
+        "the sshd of the bastion lets {login} listen on other ports than {port} only ({evidence}).",
+        "add localhost:{port} to PermitListen in its sshd_config, or use a port that is let with -p.",
     ),
     Problem(
         "port-refused",
@@ -576,10 +663,31 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "say --accept-listening.",
     ),
     Problem(
+        "permitopen-alone",
+        Exit.UNHEALTHY,
+        "the key's line in authorized_keys of {login} has permitopen but no permitlisten: permitopen "
+        "limits what the key may dial, not where it may listen.",
+        'write permitlisten="localhost:{port}",permitopen="localhost:{port}" there instead.',
+    ),
+    Problem(
+        "dial-limited",
+        Exit.UNHEALTHY,
+        "the sshd of the bastion lets {login} hold port {port} but not dial it ({evidence}), so "
+        "nothing shows that the tunnel works.",
+        "add localhost:{port} to PermitOpen in its sshd_config (with AllowTcpForwarding yes), or say "
+        "--accept-listening.",
+    ),
+    Problem(
         "target-refused",
         Exit.UNHEALTHY,
         "nothing answers at {target}, seen from this machine, so the tunnel leads nowhere.",
         "start it (for sshd: systemctl start ssh), or name another with --target.",
+    ),
+    Problem(
+        "target-elsewhere",
+        Exit.UNHEALTHY,
+        "nothing answers at {target}, but the sshd of this machine listens on port {port}.",
+        "name that one: --target localhost:{port}.",
     ),
     Problem(
         "target-drops",
@@ -632,6 +740,19 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "sudo systemctl restart {unit}; if it ends again, journalctl -u {unit} -n 20 tells why.",
     ),
     Problem(
+        "unit-start-limited",
+        Exit.UNHEALTHY,
+        "systemd has given the unit {unit} up: it was started too often (start-limit-hit).",
+        "sudo systemctl reset-failed {unit} && sudo systemctl start {unit}; a drop-in that sets "
+        "StartLimitBurst is the cause (systemctl cat {unit}).",
+    ),
+    Problem(
+        "unit-failing",
+        Exit.UNHEALTHY,
+        "systemd starts the unit {unit} again and again, and it ends each time ({why}).",
+        "journalctl -u {unit} -n 20 tells why, and systemctl cat {unit} whether a drop-in changes it.",
+    ),
+    Problem(
         "unit-outdated",
         Exit.UNHEALTHY,
         "the unit {unit} runs with a configuration that is no longer the one on disk.",
@@ -640,10 +761,40 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     Problem(
         "no-take-back",
         Exit.UNHEALTHY,
-        "the bastion runs no command for {login}, or hides processes from it (hidepid), so after a power cut "
-        "a stale session can keep the port.",
-        "let the key run /bin/sh there, or set ClientAliveInterval 5 and ClientAliveCountMax 3 in the "
-        "bastion's sshd_config.",
+        "the bastion runs no command for {login}, or hides processes from it (hidepid), and did not ask "
+        "within {seconds} s whether a client is still there (ClientAliveInterval), so after a power cut a "
+        "stale session can keep the port.",
+        "let the key run /bin/sh there, or set ClientAliveInterval 5 and ClientAliveCountMax 3 in "
+        "the bastion's sshd_config.",
+    ),
+    Problem(
+        "half-rate",
+        Exit.UNHEALTHY,
+        "the sshd of the bastion ({version}) asks half as often as ClientAliveInterval says, so a "
+        "stale session keeps the port twice as long.",
+        "halve ClientAliveInterval there, or let the key run /bin/sh, which ends a stale session at once.",
+    ),
+    Problem(
+        "connection-ended",
+        Exit.UNHEALTHY,
+        "the bastion ended the last {count} connections of {login} after {seconds} s each, though "
+        "the tunnel was alive.",
+        "set UnusedConnectionTimeout none in its sshd_config, which else ends idle tunnels, or let the key "
+        "run /bin/sh, whose session counts as use.",
+    ),
+    Problem(
+        "port-exposed",
+        Exit.UNHEALTHY,
+        "port {port} of {host} can be reached by everybody, not only from the bastion itself ({evidence}).",
+        "set GatewayPorts no (or clientspecified) in the sshd_config of the bastion, unless that is "
+        "what you want.",
+    ),
+    Problem(
+        "clock-off",
+        Exit.UNHEALTHY,
+        "the clock of this machine and that of the bastion differ by {seconds} s.",
+        "set the one that is wrong (timedatectl set-ntp true): certificates, key expiry and logs "
+        "depend on it.",
     ),
     Problem(
         "port-ephemeral",

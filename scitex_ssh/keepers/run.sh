@@ -32,6 +32,7 @@ note() {
         echo "mode $mode"
         echo "detail $2"
         echo "pause ${pause-}"
+        echo "lasted $lasted"
     } >"$state/state.new" && mv -f "$state/state.new" "$state/state"
 }
 
@@ -112,6 +113,8 @@ connect() {
     tr -d '\r' <"$state/stderr" | grep -v -e '^Authenticated to ' -e '^Transferred: ' -e '^Bytes per second: ' >"$state/words"
     cat "$state/words" >&2
     why=$(grep . "$state/words" | tail -n 1)
+    # How long the last connections lasted that the bastion ended, one after the other.
+    case $why in *" closed by "*) lasted="$lived ${lasted% * *}" ;; *) lasted='' ;; esac
     held=0
     # Other words are an account's that runs no commands.
     if grep -q '^scitex-ssh holds' "$state/session"; then held=1 mine=$name; else : >"$state/session"; fi
@@ -221,7 +224,7 @@ sweep() {
     fi
 }
 
-attempts=0 fails=0 child='' napper='' guard='' mode=hold pause='' why='' lived=0 held=0 woken=0 mine='' keeper=$$
+attempts=0 fails=0 child='' napper='' guard='' mode=hold pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' keeper=$$
 patience=$(option ConnectTimeout)
 patience=$((${patience:-10} + 10))
 case ${SCITEX_SSH_ATTEMPT-} in

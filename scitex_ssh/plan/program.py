@@ -18,7 +18,7 @@ Binding = Mapping[str, str]
 
 MODULES = (
     *("base", "policy", "steps", "keepers", "forwards", "tunnel", "bastion", "proof"),
-    *("kinds", "beside", "flow", "status", "doctor"),
+    *("kinds", "beside", "flow", "status", "causes", "doctor"),
 )
 BEGINS = "# scitex-ssh program begins"
 

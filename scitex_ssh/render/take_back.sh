@@ -6,6 +6,7 @@
 #   release  ends the process that the last hold of this key and port wrote down, if it still is that one.
 #            Told a name, it ends only that supervisor's: one of another machine that has the same key came
 #            later, and gets to know of it by an exclamation mark from its own hold.
+#   ask      only tells whether that process is still there.
 # sshd's user processes are not dumpable, so ss and lsof show an ordinary user nothing: hence the note.
 umask 077;
 note=$HOME/.cache/scitex-ssh/$(uname -n)-$(echo "${2%%,*}" | tr / _)-$3;
@@ -21,6 +22,8 @@ held() { for w in $(echo "$1" | tr , " "); do case $w in
 *) h=$(printf %04X "$w"); cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r i a b s r; do [ "$s" = 0A ] && case $a in *:$h) echo "$a";; esac; done;;
 esac; done; };
 case $1 in
+ask)
+  pid=; start=; read -r pid start last 2>/dev/null <"$note"; if still; then answer=ours; else answer=nothing; fi; echo "scitex-ssh $answer $([ -z "$(held "$2")" ] || echo held)";;
 hold)
   rm -f "$note.rival";
   if p=$(server); then mkdir -p "${note%/*}" && echo "$p $(field "$p" 19) $name" >"$note.new" && mv -f "$note.new" "$note" && echo "scitex-ssh holds"; else echo "scitex-ssh holds without a note"; fi;

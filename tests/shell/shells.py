@@ -59,7 +59,7 @@ class Shell(NamedTuple):
         env: Mapping[str, str] | None = None,
         path: str | None = None,
         user: int | None = None,
-        timeout: float = 60,
+        timeout: float = 300,
     ) -> Answer:
         """Run a script (bytes that are no UTF-8 stand in it as Python's surrogates)."""
         with tempfile.TemporaryDirectory() as folder:

@@ -87,7 +87,14 @@ ssh_cause() {
         ;;
     *"port "*": Connection refused"*) problem bastion-refused "$@" ;;
     # Said by sshd itself to whom it turns away.
-    *"Exceeded MaxStartups"* | *"Not allowed at this time"*) problem bastion-closed "$@" ;;
+    *"Exceeded MaxStartups"*) problem bastion-full "$@" ;;
+    *"Not allowed at this time"*) problem bastion-penalty "$@" ;;
+    # By the account rules of the bastion (PAM), after the key was taken.
+    *"Server accepts key"*"onnection closed by"*)
+        grep -v 'onnection closed by' "$talk" >"$talk.said"
+        print=$(last_words "$talk.said")
+        problem account-refused "$@" why="${print:-it gives no reason}"
+        ;;
     *"banner line 0: "* | *"imed out during banner exchange"* | *"banner line contains invalid"* | *"invalid format"* | *"Bad packet length"*)
         problem bastion-not-ssh "$@"
         ;;

@@ -38,10 +38,12 @@ doctor_one() {
     cause='' capturing=0
     judge machine "this machine has what it takes" machine_is_fit
     judge key "the key can be used" key_is_fit
+    judge own "your own ssh configuration is not read" own_is_out
     find_host_keys
     if [ "$any_port" = 0 ] && [ -d "$t_folder" ]; then judge keeper "the keeper is as it was set up" keeper_is_fit; fi
     doctor_way
     if [ "$any_port" = 0 ]; then
+        if [ -d "$t_folder" ]; then judge steady "the bastion lets a connection last" connections_last; fi
         judge port "the bastion gives the port" each_forward port_is_ours
     fi
     judge target "the target answers here" each_forward target_is_fit
@@ -49,9 +51,14 @@ doctor_one() {
         judge running "the tunnel's ssh is connected" ssh_is_connected
         judge proof "the port leads to the target" each_forward proof_is_there
     fi
-    if [ "$opened" = 1 ]; then
-        warn take-back "a stale session can be ended" can_take_back
-        [ "$any_port" = 1 ] || warn range "the port is not one the bastion hands out" each_forward port_is_kept_out
+    # What could go wrong one day is of interest when nothing is wrong now.
+    if [ "$opened:$cause" = 1: ]; then
+        warn take-back "a stale session is ended" can_take_back
+        if [ "$any_port" = 0 ]; then
+            warn range "the port is not one the bastion hands out" each_forward port_is_kept_out
+            warn exposed "the port is the bastion's alone" each_forward port_is_inside
+        fi
+        warn clock "the two clocks agree" clocks_agree
     fi
     finish
 }
@@ -72,7 +79,8 @@ machine_is_fit() {
     evidence=$(ssh -V 2>&1)
     check_programs || return
     { [ ! -d "$t_folder" ] || check_keeper; } || return
-    for place in /etc /run; do
+    for place in /etc /etc/scitex-ssh /run "$t_state"; do
+        [ -d "$place" ] || continue
         free=$(df -Pk "$place" 2>/dev/null | sed -n '2s/^[^ ]* *[0-9]* *[0-9]* *\([0-9]*\) .*/\1/p')
         [ "${free:-1000}" -ge 64 ] || problem disk-full path="$place" || return
     done
@@ -80,27 +88,36 @@ machine_is_fit() {
 
 key_is_fit() { check_key && evidence="$t_key ($(printf '%s\n' "$public" | cut -d' ' -f1))"; }
 
+# Shown, since it is what makes "ssh bastion" by hand and the tunnel differ.
+own_is_out() {
+    evidence=$(own_settings | tr '\n' ' ' | sed 's/ $//; s/ /, /g')
+    case $evidence in
+    '') evidence="it has nothing for $t_bastion_host" ;;
+    *) evidence="it has $evidence for $t_bastion_host" ;;
+    esac
+}
+
 # The way is tried once; how far it came tells the verdict of every check on it.
 doctor_way() {
     reached=0 opened=0 way_found=''
     if [ -z "$cause" ]; then
         capturing=1
         found=
-        if check_bastion; then opened=1 reached=9; else way_found=$found reached=$(stage_of "$found"); fi
+        if check_bastion; then opened=1 reached=9; else name_way || :; way_found=$found reached=$(stage_of "$found"); fi
         capturing=0
     fi
     passed 1 resolve "the bastion's name resolves" "$t_bastion_host"
     passed 2 connect "its port takes connections" "$t_bastion_host port $t_bastion_port"
-    passed 3 speak "it speaks SSH" "$(sed -n 's/.*remote software version //p' "$t_stage/errors" 2>/dev/null | tr -d '\r')"
+    passed 3 speak "it speaks SSH" "$(bastion_version)"
     passed 4 host-key "its host key is the known one" "$(sed -n 's/^debug1: Server host key: //p' "$t_stage/errors" 2>/dev/null | tr -d '\r')"
     passed 5 login "it lets the key in" "$t_login"
 }
 
 stage_of() {
     case $1 in
-    bastion-unresolved) echo 1 ;;
-    bastion-refused | bastion-timeout | bastion-unroutable) echo 2 ;;
-    bastion-not-ssh | bastion-closed | ssh-failed) echo 3 ;;
+    bastion-unresolved | bastion-alias) echo 1 ;;
+    bastion-refused | bastion-timeout | bastion-unroutable | bastion-banned | bastion-filtered) echo 2 ;;
+    bastion-not-ssh | bastion-closed | bastion-full | bastion-penalty | ssh-failed) echo 3 ;;
     host-key-*) echo 4 ;;
     *) echo 5 ;;
     esac
@@ -122,12 +139,72 @@ way_verdict() {
     return 1
 }
 
+# Whether the bastion gives the port, as a set-up would ask, but nothing is ended for it.
 port_is_ours() {
-    check_port || return
-    ! on_bastion || add_evidence "port $t_port: $dialled"
+    on_bastion || return 0
+    case $t_listen in
+    /*)
+        check_port || return
+        add_evidence "$t_listen"
+        return
+        ;;
+    esac
+    settle
+    dial over "$t_dial"
+    add_evidence "port $t_port: $dialled"
+    # Ours holds it; whether it leads here is the proof's to say.
+    ! has_connected || return 0
+    other=$(tunnel_beside)
+    if [ -n "$other" ]; then
+        problem port-taken port="$t_port" evidence="the tunnel $other of this machine"
+        return
+    fi
+    case $dialled in
+    mine) name_holder ;;
+    other) problem port-taken port="$t_port" evidence="an SSH server with another host key answers there" ;;
+    strange) problem port-taken port="$t_port" evidence="what answers there does not speak SSH" ;;
+    none) try_port || name_refusal ;;
+    *) [ "$dialled" = forbidden ] && try_port || port_is_held ;;
+    esac
 }
-target_is_fit() { check_target && add_evidence "${t_target:-$t_listen}"; }
+port_is_held() {
+    case $(last_session)$dialled in
+    *"scitex-ssh ours"*) problem port-stale port="$t_port" ;;
+    *"scitex-ssh nothing held"*) problem port-taken port="$t_port" evidence="it is no session of this tunnel" ;;
+    *"scitex-ssh nothing"*) name_refusal ;;
+    *silent) problem port-stale port="$t_port" ;;
+    *closed) problem port-taken port="$t_port" evidence="what answers there closes the connection" ;;
+    *) name_hidden ;;
+    esac
+}
+target_is_fit() {
+    if ! check_target; then
+        name_target
+        return 1
+    fi
+    add_evidence "${t_target:-$t_listen}"
+}
 add_evidence() { evidence="$evidence${evidence:+, }$1"; }
+
+# settle: a tunnel that is about to connect has three seconds to do so.
+settle() {
+    tries=0
+    while [ "$tries" -lt 30 ] && [ "$(supervisor_says phase)" = connecting ] && ! has_connected; do
+        tries=$((tries + 1))
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+}
+
+# The bastion closed one connection after the other, each after the same time.
+connections_last() {
+    # shellcheck disable=SC2046  # the words of the line
+    set -- $(supervisor_says lasted)
+    evidence="nothing else is known"
+    [ $# -ge 2 ] && [ "$1" -ge 2 ] || return 0
+    if [ $(($1 - $2)) -le 1 ] && [ $(($2 - $1)) -le 1 ]; then
+        problem connection-ended login="$t_login" seconds="$1" count="$#"
+    fi
+}
 
 keeper_is_fit() {
     if [ -z "$t_unit" ]; then
@@ -135,12 +212,10 @@ keeper_is_fit() {
         return
     fi
     evidence="$t_unit $(unit_property "$t_unit" ActiveState)"
-    case $(unit_property "$t_unit" LoadState) in
-    masked)
+    if [ "$(unit_property "$t_unit" LoadState)" = masked ]; then
         problem unit-masked unit="$t_unit"
         return
-        ;;
-    esac
+    fi
     if ! [ -e "$t_unit_file" ]; then
         problem unit-missing unit="$t_unit" name="$t_name"
         return
@@ -149,11 +224,28 @@ keeper_is_fit() {
         problem unit-disabled unit="$t_unit"
         return
     fi
+    if [ "$(unit_property "$t_unit" Result)" = start-limit-hit ]; then
+        problem unit-start-limited unit="$t_unit"
+        return
+    fi
+    if unit_is_failing; then
+        problem unit-failing unit="$t_unit" why="$(unit_property "$t_unit" Result), status $(unit_property "$t_unit" ExecMainStatus)"
+        return
+    fi
     if ! unit_is_active "$t_unit"; then
         problem unit-stopped unit="$t_unit" why="$(unit_property "$t_unit" Result)"
         return
     fi
     unit_is_current || problem unit-outdated unit="$t_unit"
+}
+
+# systemd starts it again and again: the supervisor itself ends only when it is told to.
+unit_is_failing() {
+    [ "$(unit_property "$t_unit" SubState)" != auto-restart ] || return 0
+    before=$(unit_property "$t_unit" NRestarts)
+    [ "${before:-0}" -ge 2 ] || return 1
+    sleep 2
+    [ "$(unit_property "$t_unit" NRestarts)" != "$before" ]
 }
 
 held_is_fit() {
@@ -173,15 +265,12 @@ held_is_fit() {
 }
 
 ssh_is_connected() {
-    tries=0
-    while ! has_connected; do
-        tries=$((tries + 1))
-        if [ "$tries" -ge 30 ]; then
-            problem not-up name="$t_name" seconds=3 log="$t_log" why="$(supervisor_says detail)"
-            return
-        fi
-        sleep 0.1 2>/dev/null || sleep 1
-    done
+    settle
+    if ! has_connected; then
+        why=$(supervisor_says detail)
+        problem not-up name="$t_name" seconds=3 log="$t_log" why="${why:-it is still connecting}"
+        return
+    fi
     evidence="attempt $(supervisor_says attempts)"
 }
 
@@ -190,7 +279,7 @@ proof_is_there() {
     add_evidence "$dialled"
     case $dialled in
     mine | open) check_bound ;;
-    forbidden) not_proven ;;
+    forbidden) if on_bastion; then name_dial_limit; else not_proven; fi ;;
     other) problem wrong-host port="$t_port" ;;
     closed | strange) closed_problem ;;
     *) problem not-up name="$t_name" seconds=10 log="$t_log" why="the bastion answers \"$dialled\"" ;;
@@ -199,12 +288,41 @@ proof_is_there() {
 
 can_take_back() {
     evidence="the bastion runs commands for this key, and they see what serves them"
-    # A login shell is sshd's own child; hidepid on /proc would keep that from it.
+    # hidepid on /proc would keep the sshd of the session from it.
     # shellcheck disable=SC2016  # expanded on the bastion
-    case $(over bastion 'test -r /proc/$PPID/comm && echo scitex-ssh can' 2>/dev/null) in
-    *"scitex-ssh can"*) ;;
-    *) evidence='' && problem no-take-back login="$t_login" ;;
-    esac
+    [ -z "$(ask_bastion 'test -r /proc/$PPID/comm && echo can')" ] || return 0
+    # Then all hangs on the bastion noticing by itself that a client is gone.
+    silent_ssh 12
+    if ! grep -q 'keepalive@openssh.com' "$work/$t_name.quiet"; then
+        evidence=''
+        problem no-take-back login="$t_login" seconds="$waited"
+    elif half_rate; then
+        evidence="after $waited s the bastion asked whether we are there"
+        problem half-rate version="$(bastion_version)"
+    else
+        evidence="the bastion runs no command, but asked after $waited s whether we are there"
+    fi
+}
+
+# Seen from here, where only the bastion itself should reach it.
+port_is_inside() {
+    case $t_kind:$t_listen in remote:localhost:* | socks:localhost:*) ;; *) return 0 ;; esac
+    evidence="$t_bastion_host port $t_port does not answer from here"
+    settings=$(setting GatewayPorts yes)
+    has_connected || [ -n "$settings" ] || return 0
+    seen=$(ssh-keyscan -T 3 -p "$t_port" "$t_bastion_host" 2>&1 </dev/null | grep -c 'SSH-')
+    [ "$seen" = 0 ] && [ -z "$settings" ] ||
+        problem port-exposed host="$t_bastion_host" port="$t_port" evidence="${settings:-it answers from here}"
+}
+
+clocks_agree() {
+    there=$(ask_bastion 'date +%s')
+    here=$(date +%s)
+    evidence="the bastion does not tell its own"
+    case $there in '' | *[!0-9]*) return 0 ;; esac
+    off=$((here - there))
+    evidence="they differ by $off s"
+    [ "$off" -gt -120 ] && [ "$off" -lt 120 ] || problem clock-off seconds="$off"
 }
 
 port_is_kept_out() {
