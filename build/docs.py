@@ -324,6 +324,10 @@ FIELDS = {
     "tunnels[].user": "The account that keeps the tunnel.",
     "tunnels[].since": "Unix time of the last change (connected, lost, waiting), or null.",
     "tunnels[].restarts": "How often it began anew since the service was started.",
+    "tunnels[].uptime": "Seconds since its connection was made, or null when there is none.",
+    "tunnels[].error": "The last thing that went wrong, in words, or null. It may be long over.",
+    "tunnels[].error_at": "Unix time of that, or null.",
+    "tunnels[].next_retry": "Unix time of the next attempt, or null when none is waited for.",
     "tunnels[].take_back": "`hold`: a stale port is taken back; `plain`: the bastion runs no command for "
     "this key, so it is not; null: not known.",
     "tunnels[].adopted": "True for a tunnel that another tool made.",
@@ -378,12 +382,63 @@ def json_shape() -> str:
         "# JSON",
         f"With `--json`, {_enumeration(_speaks_json())} and those of `bastion` print one object on standard "
         "output and nothing else, also when they fail. The functions of the same names in "
-        "[Python](python.md) return a mapping with the same fields but `version` and `command`.",
+        "[Python](python.md) return a mapping with the same fields but `version` and `command`. The same "
+        "for programs, of `status`: [status.schema.json](status.schema.json).",
         "\n".join(rows),
     ]
     for title, sample in samples.items():
         parts += [f"## {title}", _fence(json.dumps(sample, indent=2, ensure_ascii=False), "json")]
     return _page(parts)
+
+
+# Words of a field that are all that can be there.
+ONE_OF = {
+    "tunnels[].level": ["verified", "listening", "running", "down"],
+    "tunnels[].engine": ["", "ssh", "autossh"],
+    "tunnels[].take_back": ["hold", "plain", None],
+    "command": ["status"],
+    "version": [1],
+}
+_JSON_TYPES = {
+    "text": "string",
+    "number": "integer",
+    "true/false": "boolean",
+    "list": "array",
+    "object": "object",
+    "null": "null",
+}
+
+
+def status_schema() -> str:
+    """The JSON Schema of what ``status --json`` prints."""
+    types: dict[str, set[str]] = {}
+    for sample in _samples().values():
+        _walk(sample, "", types)
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "scitex-ssh status --json, version 1",
+        **_object(types, ""),
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _object(types: dict[str, set[str]], prefix: str) -> dict[str, object]:
+    names = [
+        path[len(prefix) :] for path in FIELDS if path.startswith(prefix) and "[]" not in path[len(prefix) :]
+    ]
+    properties = {name: _property(types, prefix + name) for name in names}
+    return {"type": "object", "properties": properties, "required": names}
+
+
+def _property(types: dict[str, set[str]], path: str) -> dict[str, object]:
+    described: dict[str, object] = {"description": re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", FIELDS[path])}
+    if path in ONE_OF:
+        return {**described, "enum": ONE_OF[path]}
+    kinds = sorted(_JSON_TYPES[kind] for kind in types[path])
+    described["type"] = kinds[0] if len(kinds) == 1 else kinds
+    if any(other.startswith(f"{path}[].") for other in FIELDS):
+        described["items"] = _object(types, f"{path}[].")
+    return described
 
 
 def _speaks_json() -> list[str]:
@@ -440,18 +495,24 @@ def _samples() -> dict[str, object]:
             50,
             "tunnel|2222|level=verified|cause=|detail=answers with this host's own key|bastion=tunnel@bastion"
             "|forwards=remote localhost:2222 localhost:22|levels=verified"
-            "|target=localhost:22|keeper=systemd|adopted=|since=1700000000|restarts=3|user=alice"
+            "|target=localhost:22|keeper=systemd|adopted=|since=1700000000|uptime=60|restarts=3|user=alice"
+            "|error=the name bastion does not resolve.|error_at=1699999990|next_retry="
             "|take_back=hold|engine=ssh|key=/home/alice/.ssh/id_ed25519",
             "tunnel|2223|level=down|cause=unit-stopped|detail=the unit is inactive (success)"
             "|forwards=remote localhost:2223 localhost:22|levels="
             "|bastion=tunnel@bastion|target=localhost:22|keeper=systemd|adopted=|since=|restarts=0|user=alice"
             "|take_back=|engine=ssh|key=/home/alice/.ssh/id_ed25519",
+            "tunnel|2224|level=down|cause=bastion-refused|detail=ssh: connect to host bastion port 22: "
+            "Connection refused|forwards=remote localhost:2224 localhost:22|levels=|bastion=tunnel@bastion"
+            "|target=localhost:22|keeper=systemd|adopted="
+            "|since=1700000000|next_retry=1700000003|restarts=9|user=alice|take_back=hold|engine=ssh"
+            "|key=/home/alice/.ssh/id_ed25519",
         ),
         "A tunnel that was examined": envelope(
             "doctor",
             50,
-            "check|name=key|title=the key|verdict=ok|evidence=/home/alice/.ssh/id_ed25519",
-            "check|name=login|title=the login|verdict=failed|evidence=|slug=account-expired"
+            "check|2222|name=key|title=the key|verdict=ok|evidence=/home/alice/.ssh/id_ed25519",
+            "check|2222|name=login|title=the login|verdict=failed|evidence=|slug=account-expired"
             "|sentence=the bastion takes the key but the account tunnel@bastion is expired or its password "
             "must change.|next=have the bastion's administrator look at: chage -l USER.",
         ),
@@ -724,6 +785,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "exit-statuses.md": exit_statuses,
     "json.md": json_shape,
     "keepers.md": keepers,
+    "status.schema.json": status_schema,
     "pyinfra.md": pyinfra,
     "python.md": python,
     "unit.md": unit,

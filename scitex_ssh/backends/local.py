@@ -46,20 +46,25 @@ def run(
         granted=granted,
         version=__version__,
     )
-    return run_program(text, ["--machine", *flags], tell)
+    return run_program(text, ["--machine", *flags], tell, looks=word == "status")
 
 
 def run_program(
     text: str,
     arguments: Iterable[str],
     tell: Callable[[Line], None] = lambda line: None,
+    looks: bool = False,
 ) -> Report:
-    """Run a program of ours here with these arguments, ``--machine`` being among them."""
+    """Run a program of ours here with these arguments, ``--machine`` being among them.
+
+    One that only ``looks`` has nothing to put back, and ends as soon as we are told to.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="scitex-ssh-") as folder:
             path = Path(folder) / "program"
             path.write_text(text, encoding="utf-8")
-            return _report([*_shell(), str(path), *arguments], tell, Path(folder) / "stop")
+            command = [*_shell(), str(path), *arguments]
+            return _report(command, tell, Path(folder) / "stop", looks)
     except OSError as problem:
         if problem.filename is None or "scitex-ssh" in str(problem.filename):
             raise error("disk-full", path=tempfile.gettempdir()) from problem
@@ -67,18 +72,24 @@ def run_program(
 
 
 @contextmanager
-def _heeding(stop: Path) -> Iterator[None]:
+def _heeding(stop: Path, running: list[subprocess.Popen[str]]) -> Iterator[None]:
     """While the program runs, a signal to end us makes the file that ends it, and we wait for it.
 
     It may run as root, where no signal of ours reaches it, and puts back what was there before. A
-    terminal that hangs up tells it by itself.
+    terminal that hangs up tells it by itself. What only looks (``running``) is told to end at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    def heed(*_: object) -> None:
+        stop.touch()
+        for process in running:
+            process.terminate()
+
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.touch())
+        signal.signal(number, heed)
     if former[signal.SIGHUP] is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
     try:
@@ -92,10 +103,11 @@ def _shell() -> list[str]:
     return ["sh", "-x"] if os.environ.get("SCITEX_SSH_DEBUG_MODE") == "1" else ["sh"]
 
 
-def _report(command: list[str], tell: Callable[[Line], None], stop: Path) -> Report:
+def _report(command: list[str], tell: Callable[[Line], None], stop: Path, looks: bool) -> Report:
     report = Report()
+    running: list[subprocess.Popen[str]] = []
     with (
-        _heeding(stop),
+        _heeding(stop, running),
         subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -107,12 +119,15 @@ def _report(command: list[str], tell: Callable[[Line], None], stop: Path) -> Rep
         ) as process,
     ):
         assert process.stdout is not None
+        if looks:
+            running.append(process)
         for text in process.stdout:
             line = read_line(text)
             if line is not None:
                 report.lines.append(line)
                 tell(line)
     report.status = process.returncode
-    if report.status < 0:
+    # It may have ended by itself before it could be told.
+    if report.status < 0 or (looks and stop.exists()):
         report.status = 130
     return report

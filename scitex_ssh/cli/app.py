@@ -255,13 +255,49 @@ def setup(
     default=0,
     help="Wait that long for every tunnel to be verified.",
 )
+@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--every",
+    type=click.IntRange(1, 86400),
+    metavar="SECONDS",
+    default=5,
+    show_default=True,
+    help="With --watch: the pause between two looks.",
+)
+@click.option(
+    "--prometheus",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write metrics there at each look, for node_exporter's textfile collector.",
+)
 @_json
-def status(port: str | None, name: str | None, wait: int, as_json: bool) -> int:
+def status(
+    port: str | None,
+    name: str | None,
+    wait: int,
+    watch: bool,
+    every: int,
+    prometheus: Path | None,
+    as_json: bool,
+) -> int:
     """Show the tunnels of this machine; each is proven anew.
 
     Exit status 50 when any is not verified.
     """
-    result = api.status(port, name=name, wait=wait)
+
+    def look() -> api.Result:
+        seen = api.status(port, name=name, wait=wait)
+        if prometheus is not None and seen.status != Exit.INTERRUPTED:
+            from scitex_ssh.health import metrics
+
+            metrics.write(prometheus, metrics.text(seen.report.observations))
+        return seen
+
+    if watch:
+        from scitex_ssh.cli import watch as live
+
+        return live.watch(look, every, as_json)
+    result = look()
     if not as_json:
         for problem in result.report.errors:
             present.error(problem)
@@ -291,8 +327,14 @@ def remove(port: str | None, name: str | None, dry_run: bool, yes: bool, as_json
 @click.option("-s", "--secret-key", metavar="PATH", help="with this key, instead of a tunnel that stands.")
 @click.option("--target", metavar="HOST:PORT", help="What the port would lead to.  [default: localhost:22]")
 @click.option("--user", metavar="NAME", help="The account that would keep the tunnel.  [default: you]")
+@click.option(
+    "--bundle",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what was seen, and the files of all tunnels, as a .tar.gz without secrets.",
+)
 @_json
-def doctor(as_json: bool, **flags: Any) -> int:
+def doctor(as_json: bool, bundle: Path | None, **flags: Any) -> int:
     """Find what is wrong with a tunnel: the checks in the order in which SSH happens.
 
     Nothing is changed. The first check that failed is the cause; those behind it are not reached.
@@ -304,6 +346,13 @@ def doctor(as_json: bool, **flags: Any) -> int:
         raise error("missing-field", what="tunnel", how=how)
     tell = _quiet if as_json else present.line
     result = api.doctor(port, bastion, key, name=name, target=flags["target"], user=flags["user"], tell=tell)
+    if bundle is not None:
+        from scitex_ssh.health import bundle as support
+
+        seen = api.status()
+        words = "\n".join(present.check(each) for each in result.report.checks)
+        support.write(bundle, support.contents(result.as_dict(), seen.as_dict(), words))
+        print(f"Written: {bundle}. Look through it before you send it.", file=sys.stderr)
     return present.finish("doctor", result, as_json)
 
 

@@ -23,6 +23,7 @@ _COLOURS = {
     "failed": "red",
     "ok": "green",
     "warning": "yellow",
+    "not-reached": "",
     "verified": "green",
     "listening": "yellow",
     "running": "yellow",
@@ -67,12 +68,7 @@ def line(said: Line) -> None:
     elif isinstance(said, Proof):
         print(_proof(said), flush=True)
     elif isinstance(said, Check):
-        print(
-            f"{_paint(said.verdict.ljust(12), said.verdict)} {said.title.ljust(42)} {said.evidence}".rstrip()
-        )
-        if said.slug:
-            indent = " " * 13
-            print(f"{indent}{said.sentence}\n{indent}Next: {said.next_move} [{said.slug}]", flush=True)
+        print(check(said, colours=True), flush=True)
     elif isinstance(said, Kept):
         # systemd survives all of it, and the steps have named it.
         if said.keeper != "systemd":
@@ -85,6 +81,18 @@ def line(said: Line) -> None:
         error(said)
 
 
+def check(said: Check, colours: bool = False) -> str:
+    """One check of doctor, on as many lines as it takes."""
+    verdict = said.verdict.ljust(12)
+    if colours:
+        verdict = _paint(verdict, said.verdict)
+    lines = [f"{verdict} {said.title.ljust(42)} {said.evidence}".rstrip()]
+    if said.slug:
+        indent = " " * 13
+        lines += [f"{indent}{said.sentence}", f"{indent}Next: {said.next_move} [{said.slug}]"]
+    return "\n".join(lines)
+
+
 def finish(command: str, result: Result, as_json: bool) -> int:
     """What remains to be said of a finished command; returns its exit status."""
     if as_json:
@@ -94,11 +102,19 @@ def finish(command: str, result: Result, as_json: bool) -> int:
 
 def table(seen: Iterable[Observation]) -> None:
     """The tunnels as a table."""
-    rows = [["NAME", "LEVEL", "BASTION", "TARGET", "KEEPER", "SINCE", "RESTARTS", "DETAIL"]]
+    lines = rows(seen)
+    if not lines:
+        print("There is no tunnel on this machine. scitex-ssh setup makes one.", file=sys.stderr)
+    for text in lines:
+        print(text)
+
+
+def rows(seen: Iterable[Observation]) -> list[str]:
+    """The lines of the table; none where there is no tunnel."""
+    cells = [["NAME", "LEVEL", "BASTION", "TARGET", "KEEPER", "SINCE", "RESTARTS", "DETAIL"]]
     for one in seen:
         facts = one.facts
-        cause = f"[{facts['cause']}] " if facts.get("cause") else ""
-        rows.append(
+        cells.append(
             [
                 one.tunnel,
                 one.level,
@@ -107,22 +123,41 @@ def table(seen: Iterable[Observation]) -> None:
                 facts.get("keeper", "") + (" (adopted)" if facts.get("adopted") else ""),
                 _ago(facts.get("since", "")),
                 facts.get("restarts", ""),
-                cause + facts.get("detail", ""),
+                _detail(facts),
             ]
         )
-    if len(rows) == 1:
-        print("There is no tunnel on this machine. scitex-ssh setup makes one.", file=sys.stderr)
-        return
-    columns(rows)
+    if len(cells) == 1:
+        return []
+    return _aligned(cells)
 
 
 def columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells, one below the other."""
+    for text in _aligned(rows):
+        print(text)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of as many cells each, one below the other; a level in the second has its colour."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, [*widths, 0])]
-        cells[1] = _paint(cells[1], row[1] if row[1] in _COLOURS else "")
-        print("  ".join(cells).rstrip())
+    return [_row(row, [*widths, 0]) for row in rows]
+
+
+def _row(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+    cells[1] = _paint(cells[1], row[1] if row[1] in _COLOURS else "")
+    return "  ".join(cells).rstrip()
+
+
+def _detail(facts: dict[str, str]) -> str:
+    """What is so, what went wrong in the last hour, and when it is tried again."""
+    parts = [(f"[{facts['cause']}] " if facts.get("cause") else "") + facts.get("detail", "")]
+    error, at = facts.get("error", ""), facts.get("error_at", "")
+    if error and at.isdigit() and time.time() - int(at) < 3600:
+        parts.append(f"{_ago(at)} ago: {error.rstrip('.')}")
+    if facts.get("next_retry"):
+        parts.append(f"next try in {max(0, int(facts['next_retry']) - int(time.time()))} s")
+    return "; ".join(part for part in parts if part)
 
 
 def _proof(proof: Proof) -> str:

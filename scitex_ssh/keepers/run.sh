@@ -33,6 +33,7 @@ note() {
         echo "detail $2"
         echo "pause ${pause-}"
         echo "lasted $lasted"
+        echo "error $error"
     } >"$state/state.new" && mv -f "$state/state.new" "$state/state"
 }
 
@@ -114,6 +115,7 @@ connect() {
     cat "$state/words" >&2
     why=$(grep . "$state/words" | tail -n 1)
     # How long the last connections lasted that the bastion ended, one after the other.
+    [ -z "$why" ] || error="$(date +%s) $why"
     case $why in *" closed by "*) lasted="$lived ${lasted% * *}" ;; *) lasted='' ;; esac
     held=0
     # Other words are an account's that runs no commands.
@@ -224,7 +226,7 @@ sweep() {
     fi
 }
 
-attempts=0 fails=0 child='' napper='' guard='' mode=hold pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' keeper=$$
+attempts=0 fails=0 child='' napper='' guard='' mode=hold pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
 patience=$(option ConnectTimeout)
 patience=$((${patience:-10} + 10))
 case ${SCITEX_SSH_ATTEMPT-} in

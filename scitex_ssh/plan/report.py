@@ -55,9 +55,10 @@ class Observation:
         level: one of `LEVELS`.
         facts: ``cause`` (a slug or ""), ``detail`` (words), ``bastion``, ``target`` (of the first forward),
             ``forwards`` ("KIND LISTEN TARGET" with commas between), ``levels`` (one each), ``keeper``,
-            ``user``, ``since`` (Unix time of the last change, seconds, or ""), ``restarts`` (a
-            number), ``engine``, ``key``, ``take_back`` (``hold``, ``plain`` or ""), ``adopted``
-            (``yes`` or "").
+            ``user``, ``since`` (Unix time of the last change, seconds, or ""), ``uptime``
+            (seconds since it connected, or ""), ``error`` (the last one, in words) with ``error_at``,
+            ``next_retry`` (Unix time, where it waits for one), ``restarts`` (a number), ``engine``, ``key``,
+            ``take_back`` (``hold``, ``plain`` or ""), ``adopted`` (``yes`` or "").
     """
 
     tunnel: str
@@ -305,8 +306,12 @@ def _observation(seen: Observation) -> dict[str, object]:
         "engine": facts.get("engine", ""),
         "key": facts.get("key", ""),
         "user": facts.get("user", ""),
-        "since": int(facts["since"]) if facts.get("since") else None,
+        "since": _number(facts, "since"),
         "restarts": int(facts.get("restarts") or 0),
+        "uptime": _number(facts, "uptime"),
+        "error": facts.get("error") or None,
+        "error_at": _number(facts, "error_at"),
+        "next_retry": _number(facts, "next_retry"),
         "take_back": facts.get("take_back") or None,
         "adopted": facts.get("adopted") == "yes",
     }
@@ -333,6 +338,10 @@ def _forwards(text: str, levels: str) -> list[dict[str, object]]:
 
 def _kept(kept: Kept) -> dict[str, object]:
     return {"tunnel": kept.tunnel, "keeper": kept.keeper, "survives": kept.survives}
+
+
+def _number(facts: dict[str, str], name: str) -> int | None:
+    return int(facts[name]) if facts.get(name) else None
 
 
 def _error(problem: SSHError) -> dict[str, object]:

@@ -70,6 +70,8 @@ make_work() {
 tidy() {
     trap '' INT TERM HUP
     end_all_beside
+    # shellcheck disable=SC2086  # the processes of status, one each
+    [ -z "${jobs-}" ] || kill $jobs 2>/dev/null
     [ -z "${work-}" ] || close_masters
     [ -z "${work-}" ] || rm -rf "$work"
 }

@@ -58,13 +58,37 @@ observe() {
         adopted=yes
         t_bastion=$(sed -n 's/^ExecStart=.* \([^ ]*@[^ ]*\).*/\1/p' "$t_unit_file" | tail -n 1)
     fi
+    # Its last words of trouble, as a sentence of the catalogue where they are known; it may be over.
+    error_at='' error='' next_retry='' uptime=''
+    read_error
     weigh
+    if [ "$(supervisor_says phase)" = waiting ] && [ -n "$since" ]; then
+        pause=$(supervisor_says pause)
+        next_retry=$((since + (${pause:-0} + 9) / 10))
+    elif has_connected; then
+        uptime=$(($(date +%s) - since))
+        [ "$uptime" -ge 0 ] || uptime=0
+    fi
     if [ -n "$adopted" ]; then t_target=; fi
     tell tunnel "$t_name" level="$level" cause="$cause" detail="$detail" bastion="$t_bastion" target="$t_target" \
         keeper="$t_keeper" \
         forwards="$(printf '%s' "$t_forwards" | tr '\n' ',')" levels="${seen_levels# }" \
         adopted="$adopted" since="$since" restarts="$restarts" user="$t_user" \
+        error="$error" error_at="$error_at" next_retry="$next_retry" uptime="$uptime" \
         take_back="$(take_back_way)" engine="$(written engine)" key="$(written key)"
+}
+
+read_error() {
+    words=$(supervisor_says error)
+    error_at=${words%% *}
+    case $error_at in '' | *[!0-9]*) error_at='' && return ;; esac
+    printf '%s\n' "${words#* }" >"$work/error.$t_name"
+    t_login=$t_bastion t_key=$(written key) t_known_name=$t_bastion
+    found=
+    capturing=1
+    ssh_cause "$work/error.$t_name" || :
+    capturing=0
+    case $found in '' | ssh-failed) error=${words#* } ;; *) error=$problem_sentence ;; esac
 }
 
 # weigh: level, cause and detail of one tunnel.
@@ -176,6 +200,7 @@ status_all() {
         jobs="$jobs $!"
     done
     for job in $jobs; do wait "$job"; done
+    jobs=
     for each_name in $names; do
         grep -q 'level=verified' "$work/status.$each_name" || exit_status=50
         if [ "$machine" = 1 ]; then cat "$work/status.$each_name"; else print_record <"$work/status.$each_name"; fi

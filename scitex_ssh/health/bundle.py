@@ -1,0 +1,105 @@
+"""A support archive: what doctor and status say, and the files of the tunnels, without secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import re
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from scitex_ssh import __version__
+
+README = """\
+What scitex-ssh doctor saw on this machine, to be read by whoever helps. Look through it before you send it:
+it names hosts, accounts and paths. It holds no private key and no passphrase.
+
+doctor.txt                  the checks, in words
+doctor.json, status.json    the same and all tunnels, for programs
+versions.txt                this machine and its ssh
+tunnels/PORT/               the files of each tunnel, its unit and its journal
+"""
+
+# By name, so that nothing comes along that happens to lie there; `key` leads to the private key.
+FILES = ("ssh_config", "known_hosts", "tunnel.json")
+_PRIVATE = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
+
+
+def contents(
+    doctor: Mapping[str, object],
+    status: Mapping[str, object],
+    words: str,
+    folder: Path = Path("/etc/scitex-ssh/tunnels"),
+) -> dict[str, str]:
+    """The texts of the archive by their names in it, each without a private key that may have got in."""
+    texts = {
+        "README.txt": README,
+        "doctor.txt": words,
+        "doctor.json": json.dumps(dict(doctor), indent=2),
+        "status.json": json.dumps(dict(status), indent=2),
+        "versions.txt": _versions(),
+        **dict(_tunnels(folder)),
+    }
+    return {name: _PRIVATE.sub("[a private key was here]", text) for name, text in texts.items()}
+
+
+def write(path: Path, texts: Mapping[str, str]) -> None:
+    """Write them as a .tar.gz, readable by its owner alone, there at once or not at all.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+            for inner, text in texts.items():
+                data = text.encode("utf-8", "replace")
+                entry = tarfile.TarInfo(f"scitex-ssh-support/{inner}")
+                entry.size, entry.mtime, entry.mode = len(data), int(time.time()), 0o644
+                archive.addfile(entry, io.BytesIO(data))
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _tunnels(folder: Path) -> Iterator[tuple[str, str]]:
+    for tunnel in sorted(folder.glob("*")):
+        for name in FILES:
+            if (tunnel / name).is_file():
+                yield f"tunnels/{tunnel.name}/{name}", _text(tunnel / name)
+        unit = f"autossh-tunnel-{tunnel.name}.service"
+        yield f"tunnels/{tunnel.name}/unit.txt", _said("systemctl", "cat", "--no-pager", unit)
+        yield f"tunnels/{tunnel.name}/status.txt", _said("systemctl", "status", "--no-pager", unit)
+        yield f"tunnels/{tunnel.name}/journal.txt", _said("journalctl", "--no-pager", "-n", "300", "-u", unit)
+        yield f"tunnels/{tunnel.name}/state.txt", _text(Path("/run/scitex-ssh") / tunnel.name / "state")
+
+
+def _versions() -> str:
+    lines = [f"scitex-ssh {__version__}, Python {platform.python_version()}", " ".join(platform.uname())]
+    return "\n".join([*lines, _said("ssh", "-V"), _said("systemctl", "--version"), ""])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as problem:
+        return f"({problem.strerror})\n"
+
+
+def _said(*command: str) -> str:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        return f"({problem})\n"
+    return done.stdout.decode("utf-8", "replace")
