@@ -162,6 +162,27 @@ def _braces(text: str) -> str:
 # --- the environment --------------------------------------------------------------------------
 
 VARIABLES = {
+    "SCITEX_SSH_GATEWAY_TOKEN": "`setup --gateway`: the join token, where no `--token-file` is given.",
+    "SCITEX_SSH_GATEWAY_DATABASE": "`gateway`: its database, a URL of SQLAlchemy. By default "
+    "`sqlite:///$STATE_DIR/gateway.db`. This and all below may also stand in `/etc/scitex-ssh/gateway.env`.",
+    "SCITEX_SSH_GATEWAY_APPROVE": "`gateway`: `1` has new machines wait for an admin.",
+    "SCITEX_SSH_GATEWAY_SERVER_KEYS": "`gateway`: `1` makes keys for agents of ssh-tunnel-gateway 0.4.3.",
+    "SCITEX_SSH_GATEWAY_ENROL_USER": "`gateway`: the account over which machines enrol (`enrol`).",
+    "SCITEX_SSH_GATEWAY_SSH_PORT": "`gateway`: the port of the bastion's sshd, as machines reach it (22).",
+    "API_KEY": "`gateway`: a shared key that enrols machines over HTTP.",
+    "API_KEYS": "`gateway`: several, with commas between them.",
+    "API_KEY_HEADER": "`gateway`: the header that holds it (`X-API-Key`).",
+    "STATE_DIR": "`gateway`: the folder of the database (`/var/lib/scitex-ssh-gateway`).",
+    "SERVER_HOST": "`gateway`: where HTTP is served (`127.0.0.1`).",
+    "SERVER_PORT": "`gateway`: its port (12000).",
+    "SSH_USER": "`gateway`: the account that holds the tunnels (`tunnel`).",
+    "SSH_JUMP_USER": "`gateway`: the account through which people reach them (the same).",
+    "SSH_PUBLIC_HOST": "`gateway`: the bastion's name, as machines and people write it.",
+    "AUTHORIZED_KEYS_PATH": "`gateway`: a file in which a block of keys is kept, where sshd does not ask.",
+    "AGENT_REVERSE_BIND_HOST": "`gateway`: the address on which tunnels listen (`localhost`).",
+    "PORT_RANGE_START": "`gateway`: the first port that is given out (20000).",
+    "PORT_RANGE_END": "`gateway`: the last one (32767). Ephemeral ports in between are left out.",
+    "LEASE_TTL_DAYS": "`gateway`: how long a machine that is not seen keeps its port (7).",
     "SCITEX_SSH_BASTION_SERVER": "The bastion, where `-b` is not given. A flag wins.",
     "SCITEX_SSH_SECRET_KEY_PATH": "The key, where `-s` is not given. A flag wins.",
     "SCITEX_SSH_CONFIG": "Your own [configuration](configuration.md), in place of "

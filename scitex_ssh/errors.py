@@ -858,6 +858,66 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "the name {name} is another {what}'s.",
         "choose another name.",
     ),
+    Problem(
+        "gateway-pending",
+        Exit.REFUSED,
+        "machine {name} is enrolled and waits for the approval of an admin.",
+        "scitex-ssh gateway approve {name} on the bastion, then run the same command again.",
+    ),
+    Problem(
+        "gateway-limit",
+        Exit.REFUSED,
+        "{address} was wrong too often.",
+        "wait {seconds} s, and check the token or key.",
+    ),
+    Problem(
+        "gateway-request",
+        Exit.USAGE,
+        "the gateway cannot make sense of the request: {why}.",
+        "see its openapi.json for what it takes.",
+    ),
+    Problem(
+        "gateway-server-keys",
+        Exit.REFUSED,
+        "the gateway makes no keys for machines; they make their own.",
+        "use scitex-ssh setup --gateway on the machine, or start the gateway with --server-keys.",
+    ),
+    Problem(
+        "gateway-plain-http",
+        Exit.CONFIGURATION,
+        "{host} can be reached from other machines, and HTTP without TLS shows every token to the network.",
+        "give --tls-cert and --tls-key, serve on 127.0.0.1, or say --plain-http if you mean it.",
+    ),
+    Problem(
+        "gateway-packages",
+        Exit.CONFIGURATION,
+        "the gateway needs packages that are not installed here: {why}.",
+        "pip install 'scitex-ssh[gateway]' (Python 3.10 or newer).",
+    ),
+    Problem(
+        "gateway-unreachable",
+        Exit.UNREACHABLE,
+        "the gateway {url} cannot be asked: {why}.",
+        "check the address and the account; for an unknown host key see --accept-new-host-key.",
+    ),
+    Problem(
+        "gateway-answer",
+        Exit.FAILED,
+        "the answer of {url} cannot be understood: {why}.",
+        "check that it is a gateway of scitex-ssh, and its version.",
+    ),
+    Problem(
+        "gateway-install",
+        Exit.FAILED,
+        "the gateway cannot be installed here: {why}.",
+        "cure the cause and run the same command again, as root.",
+    ),
+    Problem(
+        "gateway-session",
+        Exit.FAILED,
+        "machine {name} is revoked, but its session on port {port} goes on: only root can end it.",
+        "sudo scitex-ssh gateway tick.",
+    ),
     # --- this machine as a bastion ------------------------------------------------------------
     Problem(
         "bad-host",

@@ -24,6 +24,7 @@ Command = Callable[..., Any]
 
 # Commands in modules of their own (``module:attribute``), which are loaded when one is asked for.
 ELSEWHERE: dict[str, str] = {
+    "gateway": "scitex_ssh.cli.gateway:gateway",
     "bastion": "scitex_ssh.cli.bastion:bastion",
     "config": "scitex_ssh.cli.policy:config_group",
     "mcp": "scitex_ssh.cli.mcp:mcp",
@@ -213,10 +214,27 @@ _accept_listening = click.option(
 @_fingerprint
 @_accept_listening
 @_dry_run
+@click.option(
+    "--gateway",
+    metavar="URL",
+    help="Ask this gateway for a port and a bastion: ssh://enrol@bastion or https://gw.example.com:12000.",
+)
+@click.option("--token-file", metavar="FILE", help="A join token for the gateway; - is standard input.")
+@click.option(
+    "--machine", metavar="NAME", help="What the gateway calls this machine.  [default: its host name]"
+)
 @_yes
 @_json
 def setup(
-    as_json: bool, yes: bool, secret_key: str | None, bastion: str | None, port: str | None, **flags: Any
+    as_json: bool,
+    yes: bool,
+    secret_key: str | None,
+    bastion: str | None,
+    port: str | None,
+    gateway: str | None,
+    token_file: str | None,
+    machine: str | None,
+    **flags: Any,
 ) -> int:
     """Keep a reverse tunnel from a port of the bastion to this machine, and prove that it works.
 
@@ -226,6 +244,11 @@ def setup(
     verify, what was there before comes back, and the message names the cause.
     """
     tell = _quiet if as_json else _asking
+
+    if gateway is not None:
+        port, bastion, secret_key = _enrolled(gateway, token_file, machine, port, secret_key, flags)
+    elif token_file or machine:
+        raise error("missing-field", what="gateway", how="--gateway; only it wants a token and a name")
 
     def call(**more: Any) -> api.Result:
         return api.setup(port, bastion, secret_key, tell=tell, **{**flags, **more})
@@ -433,6 +456,30 @@ def demo() -> int:
     from scitex_ssh import demo as play
 
     return play.run()
+
+
+def _enrolled(
+    gateway: str, token_file: str | None, name: str | None, port: str | None, key: str | None, flags: Any
+) -> tuple[str, str, str]:
+    """What a gateway gives: port, bastion and key of the tunnel to be."""
+    from scitex_ssh.cli.gateway import read_token
+    from scitex_ssh.gateway import client
+
+    if port is not None:
+        why = "the gateway chooses the port, so -p is not for it"
+        raise error("usage", why=why, command="scitex-ssh setup")
+    if flags["dry_run"]:
+        why = "a dry run changes nothing, and to enrol is a change"
+        raise error("usage", why=why, command="scitex-ssh setup")
+    granted = client.enrol(
+        gateway,
+        read_token(token_file),
+        name=name,
+        key=Path(key).expanduser() if key else None,
+        accept_new_host_key=flags["accept_new_host_key"],
+    )
+    print(f"Enrolled as {granted.name}: port {granted.port} of {granted.bastion}.", file=sys.stderr)
+    return str(granted.port), granted.bastion, granted.key
 
 
 def _quiet(_: Line) -> None:

@@ -96,8 +96,12 @@ class Store:
 
     # --- registering ---------------------------------------------------------------------------
 
-    def register(self, wish: Wish, caller: Caller) -> tuple[Machine, str]:
+    def register(self, wish: Wish, caller: Caller, owners: tuple[str, ...] = ()) -> tuple[Machine, str]:
         """Give the machine its port: a new one, the one that it has, or the one that it had.
+
+        Args:
+            owners: the shared keys of today. A machine of a shared key that is no longer among them goes
+                over to the caller's; otherwise no key could ever be changed.
 
         Returns:
             The machine, and the secret that a new one over HTTP comes back with, or "".
@@ -109,19 +113,21 @@ class Store:
         for _ in range(5):
             try:
                 with self.writing() as db:
-                    return self._register(db, wish, caller)
+                    return self._register(db, wish, caller, owners)
             except IntegrityError as problem:
                 # Another gateway on the same database was faster: look again.
                 collision = problem
         raise error("gateway-storage", url="of this gateway", why=str(collision.orig)) from collision
 
-    def _register(self, db: Connection, wish: Wish, caller: Caller) -> tuple[Machine, str]:
+    def _register(
+        self, db: Connection, wish: Wish, caller: Caller, owners: tuple[str, ...] = ()
+    ) -> tuple[Machine, str]:
         row = self._find(db, wish)
         if row is None:
             return self._first(db, wish, caller)
         if row["state"] == "revoked":
             raise error("gateway-revoked", name=row["name"])
-        self._same(db, row, wish, caller)
+        self._same(db, row, caller, owners)
         if row["state"] == "pending":
             return self._get(db, row["id"]), ""
         port = row["port"]
@@ -138,11 +144,13 @@ class Store:
         mine = MACHINES.c.id == wish.id if wish.id else MACHINES.c.fingerprint == wish.key.fingerprint
         return db.execute(select(MACHINES).where(mine).with_for_update()).mappings().first()
 
-    def _same(self, db: Connection, row: RowMapping, wish: Wish, caller: Caller) -> None:
+    def _same(self, db: Connection, row: RowMapping, caller: Caller, owners: tuple[str, ...]) -> None:
         """Raise an error unless the caller is who enrolled this machine."""
         if caller.owner:
-            if row["owner"] != caller.owner:
+            retired = owners and row["owner"].startswith("key:") and row["owner"] not in owners
+            if row["owner"] != caller.owner and not retired:
                 raise error("gateway-identity", name=row["name"])
+            self._set(db, row["id"], owner=caller.owner)
         elif not caller.proven and not secrets.same(secrets.digest(caller.secret), row["secret"] or ""):
             # The key is known, and who sends it has not shown that it is theirs: a token is as good.
             secrets.consume(db, caller.token, self.clock())
@@ -251,6 +259,14 @@ class Store:
         with self.reading() as db:
             return self._named(db, name)
 
+    def holder(self, fingerprint: str) -> Machine:
+        """The machine of a key; ``gateway-unknown`` when there is none."""
+        with self.reading() as db:
+            row = db.execute(select(MACHINES).where(MACHINES.c.fingerprint == fingerprint)).first()
+            if row is None:
+                raise error("gateway-unknown", name=fingerprint, what="machine with the key")
+            return Machine.of(row)
+
     def approve_machine(self, name: str, who: str = "admin") -> Machine:
         """Give a machine that waits its port."""
         with self.writing() as db:
@@ -336,6 +352,7 @@ class Store:
             yield db
 
     def _named(self, db: Connection, name: str) -> Machine:
+        name = MachineName(name)
         mine = (MACHINES.c.id == name) | (MACHINES.c.name == name)
         row = db.execute(select(MACHINES).where(mine).with_for_update()).first()
         if row is None:

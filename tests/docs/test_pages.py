@@ -117,7 +117,7 @@ HOSTS = re.compile(r"(?:[\w-]+\.)*example\.com|github\.com/[\w/.-]*|no-color\.or
 def test_pages_name_no_private_place(page: Path) -> None:
     """Absolute paths are those of any Linux host, addresses are for documentation, hosts are examples."""
     text = page.read_text("utf-8")
-    paths = re.findall(r"(?<![\w.~:)\]*<>`@\"|+-])/[\w.]+(?:/[\w.-]*)*", text)
+    paths = re.findall(r"(?<![\w.~:)\]*<>`@\"|+-])/[\w.]+(?:/[\w.-]*)*", re.sub(r"\w+://[\w@.-]+", "", text))
     assert [path for path in paths if not PATHS.match(path)] == []
     hosts = re.findall(r"https?://([\w./-]+)", text)
     assert [host for host in hosts if not HOSTS.match(host)] == []

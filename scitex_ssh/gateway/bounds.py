@@ -1,0 +1,93 @@
+"""Bounds on what a stranger may cost: bytes of a request, and the time until it is there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from scitex_ssh.errors import error
+from scitex_ssh.gateway import problems
+
+BYTES = 32 * 1024
+SECONDS = 15.0
+
+
+class Bounded:
+    """An ASGI application that gets only requests whose body is small and comes in time."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Read the whole body, then call the application with it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            body = await asyncio.wait_for(_body(receive), SECONDS)
+        except asyncio.TimeoutError:
+            refusal = error("gateway-request", why=f"its body was not there after {SECONDS:.0f} s")
+            await problems.answer(refusal, 408)(scope, receive, send)
+            return
+        if body is None:
+            refusal = error("gateway-request", why=f"its body is longer than {BYTES} bytes")
+            await problems.answer(refusal, 413)(scope, receive, send)
+            return
+        told = False
+
+        async def again() -> Any:
+            nonlocal told
+            if told:
+                return await receive()
+            told = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, again, send)
+
+
+async def _body(receive: Any) -> bytes | None:
+    """The body, or None when it is too long."""
+    parts, length = [], 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        length += len(part)
+        if length > BYTES:
+            return None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+class Impatient(H11Protocol):
+    """HTTP of uvicorn, which by itself waits for ever for the end of a request's head."""
+
+    _clock: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """A connection begins, and has to say what it wants."""
+        super().connection_made(transport)
+        self._clock = self.loop.call_later(SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes came; a head that is whole stops the clock, and one that begins starts it."""
+        super().data_received(data)
+        # uvicorn has no cycle before the first head, whatever its annotation says.
+        cycle: Any = self.cycle
+        waits = cycle is None or cycle.response_complete
+        if not waits:
+            self._stop()
+        elif self._clock is None and not self.transport.is_closing():
+            self._clock = self.loop.call_later(SECONDS, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone, and so is the clock."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _stop(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None

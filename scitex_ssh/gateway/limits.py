@@ -1,0 +1,35 @@
+"""How often an address may be wrong."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, func, insert, select, update
+
+from scitex_ssh.errors import error
+from scitex_ssh.gateway.store import Store
+from scitex_ssh.gateway.tables import FAILURES
+
+MOST = 20
+WINDOW = 60.0
+# Rows of addresses that were wrong lately; with more, the oldest windows go.
+_ROWS = 10_000
+
+
+def check(store: Store, address: str) -> None:
+    """Raise ``gateway-limit`` for an address that was wrong too often in the last minute."""
+    with store.reading() as db:
+        row = db.execute(select(FAILURES).where(FAILURES.c.address == address[:64])).mappings().first()
+    if row is not None and row["count"] >= MOST:
+        left = int(row["since"] + WINDOW - store.clock()) + 1
+        if left > 0:
+            raise error("gateway-limit", address=address, seconds=left)
+
+
+def failed(store: Store, address: str) -> None:
+    """Remember that this address was wrong."""
+    now, mine = store.clock(), FAILURES.c.address == address[:64]
+    with store.writing() as db:
+        db.execute(delete(FAILURES).where(mine, FAILURES.c.since < now - WINDOW))
+        if db.execute(update(FAILURES).where(mine).values(count=FAILURES.c.count + 1)).rowcount == 0:
+            if (db.scalar(select(func.count()).select_from(FAILURES)) or 0) >= _ROWS:
+                db.execute(delete(FAILURES).where(FAILURES.c.since < now - WINDOW))
+            db.execute(insert(FAILURES).values(address=address[:64], count=1, since=now))

@@ -1,0 +1,52 @@
+"""The HTTP server."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import uvicorn
+
+from scitex_ssh.errors import error
+from scitex_ssh.gateway import app, bounds, upkeep
+from scitex_ssh.gateway.service import opened
+from scitex_ssh.gateway.settings import Settings
+
+
+def run(settings: Settings) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        SSHError: ``gateway-plain-http`` for an address that others can reach, without TLS.
+    """
+    if not (settings.loopback or settings.certificate or settings.plain_http):
+        raise error("gateway-plain-http", host=settings.host)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    store = opened(settings)
+    with upkeep.Ticker(settings, store):
+        uvicorn.run(bounds.Bounded(app.made(settings, store)), **options(settings))
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """What uvicorn is told."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "http": bounds.Impatient,
+        "ws": "none",
+        "loop": "asyncio",
+        "log_config": None,
+        # Its lines hold the whole URL; ours hold what matters.
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": 10,
+        "limit_concurrency": 512,
+        "backlog": 1024,
+        "h11_max_incomplete_event_size": 16 * 1024,
+        "timeout_graceful_shutdown": 5,
+        "proxy_headers": bool(settings.proxy),
+        "forwarded_allow_ips": settings.proxy or None,
+        "ssl_certfile": settings.certificate,
+        "ssl_keyfile": settings.certificate_key,
+    }

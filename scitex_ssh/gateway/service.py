@@ -1,0 +1,150 @@
+"""What a gateway answers, whatever way the question came: HTTP, or a forced command of sshd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scitex_ssh.errors import SSHError, error
+from scitex_ssh.gateway import limits, old_agents, ports, secrets, upkeep
+from scitex_ssh.gateway.machine import Machine, MachineName
+from scitex_ssh.gateway.settings import Settings
+from scitex_ssh.gateway.store import WEEK, Caller, Store, Wish
+from scitex_ssh.render.authorized_keys import PublicKey
+
+
+def opened(settings: Settings) -> Store:
+    """The store of a gateway."""
+    return Store(
+        settings.database,
+        settings.pool(),
+        lease=settings.lease_days * WEEK / 7,
+        approve=settings.approve,
+        bind=settings.bind,
+    )
+
+
+class Service:
+    """Questions of machines, with limits on wrong answers to ours."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings, self.store = settings, store
+        self._owners = tuple("key:" + secrets.digest(key)[:16] for key in settings.api_keys)
+
+    def api_owner(self, candidate: str, address: str) -> str:
+        """Who a shared API key stands for.
+
+        Raises:
+            SSHError: ``gateway-token``, or ``gateway-limit`` for an address that was wrong too often.
+        """
+        limits.check(self.store, address)
+        matches = [secrets.same(candidate, key) for key in self.settings.api_keys]
+        if not any(matches):
+            limits.failed(self.store, address)
+            raise error("gateway-token", why="it is none of the API keys")
+        return self._owners[matches.index(True)]
+
+    def admin(self, token: str, address: str) -> str:
+        """The name of an admin token; errors as for `api_owner`."""
+        limits.check(self.store, address)
+        with self.store.reading() as db:
+            name = secrets.admin(db, token, self.store.clock())
+        if not name:
+            limits.failed(self.store, address)
+            raise error("gateway-token", why="it is no admin token, or has expired")
+        return name
+
+    def enrol(self, said: dict[str, object], caller: Caller) -> tuple[dict[str, object], str]:
+        """Enrol a machine with its own key, or let it come back; its secret goes apart."""
+        limits.check(self.store, caller.address)
+        host_keys = said.get("host_keys") or ()
+        if not isinstance(host_keys, (list, tuple)):
+            raise error("gateway-request", why="host_keys is no list")
+        wish = Wish(
+            PublicKey.parse(said.get("public_key")),
+            None,
+            MachineName(said["name"]) if said.get("name") else None,
+            _login(said.get("login")),
+            tuple(PublicKey.parse(key) for key in host_keys),
+        )
+        try:
+            machine, secret = self.store.register(wish, caller)
+        except SSHError as problem:
+            if problem.slug == "gateway-token":
+                limits.failed(self.store, caller.address)
+            raise
+        self.changed()
+        return self.granted(machine), secret
+
+    def register(self, agent_id: str | None, api_key: str, caller: Caller) -> dict[str, object]:
+        """The action ``register`` of ssh-tunnel-gateway: a key is made for the machine, anew each time."""
+        if not self.settings.server_keys:
+            raise error("gateway-server-keys")
+        private, public = old_agents.key_pair()
+        name = MachineName(agent_id) if agent_id else None
+        machine, _ = self.store.register(Wish(public, name or _fresh()), caller, self._owners)
+        if machine.state == "pending":
+            raise error("gateway-pending", name=machine.name)
+        self.changed()
+        if machine.port is not None and ports.busy(machine.port):
+            # Only this machine's own, former session can hold it; its key is another one now.
+            self.store.cut(machine.port)
+        return {
+            "agent_id": machine.id,
+            "port_b": machine.port,
+            "ssh_user": self.settings.ssh_user,
+            "ssh_jump_user": self.settings.jump_user,
+            "ssh_jump_host": self.settings.jump_host,
+            "reverse_bind_host": machine.bind,
+            "public_key": str(public),
+            "encrypted_private_key": old_agents.sealed(private, api_key),
+        }
+
+    def changed(self) -> None:
+        """A key came or went: sshd has to see it before anybody is told."""
+        upkeep.write_keys(self.settings, self.store)
+
+    def granted(self, machine: Machine) -> dict[str, object]:
+        """What a machine is told of itself, and of the bastion."""
+        return {
+            "id": machine.id,
+            "name": machine.name,
+            "state": machine.state,
+            "port": machine.port,
+            "expires": machine.expires,
+            "bastion": {
+                "user": self.settings.ssh_user,
+                "host": self.settings.jump_host,
+                "port": self.settings.ssh_port,
+                "host_keys": host_keys(),
+            },
+        }
+
+
+def host_keys(folder: Path = Path("/etc/ssh")) -> list[str]:
+    """The public host keys of this bastion."""
+    found = []
+    for path in sorted(folder.glob("ssh_host_*_key.pub")):
+        try:
+            found.append(str(PublicKey.parse(path.read_text(encoding="ascii"))))
+        except (OSError, UnicodeDecodeError, SSHError):
+            # One that is not sshd's business; the others are as good.
+            continue
+    return found
+
+
+def _fresh() -> MachineName:
+    from uuid import uuid4
+
+    return MachineName(str(uuid4()))
+
+
+def _login(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    if (
+        not isinstance(value, str)
+        or not value.isascii()
+        or not value.replace("_", "a").replace("-", "a").isalnum()
+    ):
+        raise error("gateway-request", why="login is no name of an account")
+    return value[:64]

@@ -1,0 +1,81 @@
+"""What a gateway does by itself: renew what is up, end what is over, cut what was revoked."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from scitex_ssh.errors import SSHError
+from scitex_ssh.gateway import keys, sessions
+from scitex_ssh.gateway.settings import Settings
+from scitex_ssh.gateway.store import Store
+from scitex_ssh.render.authorized_keys import PublicKey
+
+log = logging.getLogger("scitex_ssh.gateway")
+EVERY = 20.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one round did."""
+
+    live: int
+    expired: tuple[str, ...]
+    cut: tuple[int, ...]
+
+
+def tick(settings: Settings, store: Store) -> Done:
+    """One round. Sessions are cut by root only; for others they stay to be cut."""
+    live = sessions.listening(settings.ssh_user)
+    over = store.expire(live)
+    for machine in over:
+        log.info("expired: agent_id=%s port_b=%s", machine.id, machine.port)
+    write_keys(settings, store)
+    cut = []
+    for port, before in store.cuts().items():
+        if port not in live or sessions.end(settings.ssh_user, port, before):
+            store.was_cut(port, before)
+            cut.append(port)
+    return Done(len(live), tuple(machine.id for machine in over), tuple(cut))
+
+
+def write_keys(settings: Settings, store: Store) -> None:
+    """Bring the file of keys up to date, where there is one. The cost grows with the machines in it."""
+    if settings.authorized_keys is not None:
+        keys.write_block(settings.authorized_keys, lambda: lines(store))
+
+
+def lines(store: Store) -> list[str]:
+    """The line of every machine that has a port."""
+    return [
+        keys.line(machine.name, machine.port, PublicKey.parse(machine.public_key), machine.bind)
+        for machine in store.machines("active")
+        if machine.port is not None
+    ]
+
+
+class Ticker:
+    """Rounds in a thread of their own, until it is told to stop."""
+
+    def __init__(self, settings: Settings, store: Store, every: float = EVERY) -> None:
+        self._settings, self._store, self._every = settings, store, every
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def __enter__(self) -> Ticker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                tick(self._settings, self._store)
+            except SSHError as problem:
+                log.error("upkeep: %s [%s]", problem.sentence, problem.slug)
+            if self._stop.wait(self._every):
+                return

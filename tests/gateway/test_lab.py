@@ -1,0 +1,140 @@
+"""The gateway on a real bastion: machines enrol over SSH and over HTTP, tunnel, and are cut."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lab.shell import Result
+from tests.lab.tunnels import CHECKOUT, cli, done, refused, visit, wait_verified
+from tests.lab.world import World
+
+HERE = "/usr/local/lib/python3.11/dist-packages"
+GATEWAY = "python3 -m scitex_ssh gateway"
+PACKAGES = (
+    *(
+        "annotated_doc",
+        "annotated_types",
+        "anyio",
+        "cffi",
+        "_cffi_backend*",
+        "click",
+        "cryptography",
+        "fastapi",
+    ),
+    *("h11", "idna", "opentelemetry", "pydantic", "pydantic_core", "sqlalchemy", "starlette"),
+    *("typing_extensions.py", "typing_inspection", "uvicorn", "yaml", "greenlet"),
+)
+
+pytestmark = [
+    pytest.mark.suites("bookworm"),
+    pytest.mark.skipif(
+        sys.version_info[:2] != (3, 11), reason="the bastion's Python, whose wheels it gets, is 3.11"
+    ),
+]
+
+
+def equip(world: World, folder: Path) -> None:
+    """Bring the package and what it needs to the bastion, as pip would."""
+    import click
+
+    site = Path(click.__file__).parents[1]
+    names = [str(path.relative_to(site)) for name in PACKAGES for path in site.glob(name)]
+    archive = folder / "packages.tar"
+    subprocess.run(["tar", "-C", site, "-cf", archive, "--exclude=__pycache__", *names], check=True)
+    subprocess.run(["tar", "-C", CHECKOUT, "-rf", archive, "--exclude=__pycache__", "scitex_ssh"], check=True)
+    world.bastion.copy_in(archive, "/root/packages.tar")
+    world.bastion.sh(f"mkdir -p {HERE} && tar -C {HERE} -xf /root/packages.tar && rm /root/packages.tar")
+
+
+def gateway(world: World, *words: str, check: bool = True) -> Result:
+    """Give a command of the gateway on the bastion, as root."""
+    return world.bastion.sh(f"{GATEWAY} {' '.join(words)}", check=check, timeout=90)
+
+
+def test_machines_enrol_tunnel_and_are_cut(desk: World, tmp_path: Path) -> None:
+    """Over SSH with no server, then over HTTP; the same again asks for nothing; revoked, the session ends."""
+    world = desk
+    equip(world, tmp_path)
+    # The account that other tests log in with keeps its file of keys: this gateway has one of its own.
+    world.bastion.write(
+        "/etc/scitex-ssh/gateway.env",
+        "SSH_USER=gwtunnel\nSCITEX_SSH_GATEWAY_SERVER_KEYS=1\nAPI_KEY=correct-horse\n"
+        "SERVER_HOST=0.0.0.0\nSSH_PUBLIC_HOST=bastion\n",
+        mode="640",
+    )
+    assert "changed" in gateway(world, "install").stdout
+    assert gateway(world, "install").stdout == "ok            nothing to do\n"
+    token = gateway(world, "token", "create", "lab").stdout.strip()
+    home = "/home/alice"
+    world.workstation.write(f"{home}/token", token, owner="alice:alice")
+    url = ("--gateway", "ssh://enrol@bastion")
+
+    # A wrong token opens nothing, and the right one only once.
+    wrong = world.workstation.sh(
+        f"echo nonsense | scitex-ssh setup {' '.join(url)} --token-file -",
+        user="alice",
+        check=False,
+        timeout=90,
+    )
+    refused(wrong, "gateway-token")
+    said = cli(world, "setup", *url, "--token-file", "token", "--machine", "lab1")
+    assert "Enrolled as lab1: port 20000 of gwtunnel@bastion." in said.stderr, said.stderr
+    assert "Verified: " in said.stdout, said.stdout + said.stderr
+    assert said.status == 0
+    wait_verified(world, 20000)
+    reached = world.client.sh("true", user="carol", check=False)
+    assert reached.status == 0
+    assert visit(world, 20000).stdout.split() == ["alice", "workstation"]
+    again = done(cli(world, "setup", *url))
+    assert "nothing to do" in again.stdout + again.stderr
+
+    # What the two accounts let a key do, and what not.
+    key = f"{home}/.ssh/scitex-ssh-bastion"
+    ssh = f"ssh -o BatchMode=yes -i {key} -o IdentitiesOnly=yes"
+    for words in (
+        "enrol@bastion id",
+        "gwtunnel@bastion id",
+        "-W localhost:22 enrol@bastion",
+        "-W localhost:22 gwtunnel@bastion",
+    ):
+        attempt = world.workstation.sh(f"timeout 20 {ssh} {words} </dev/null", user="alice", check=False)
+        assert attempt.status != 0, words
+        assert "uid=" not in attempt.stdout
+        assert "SSH-" not in attempt.stdout
+    port = world.workstation.sh(f"{ssh} enrol@bastion port </dev/null", user="alice")
+    assert port.stdout == "20000\n"
+
+    # The lease renews itself, since the tunnel is up.
+    world.bastion.sh(
+        "python3 -c \"import sqlite3; db = sqlite3.connect('/var/lib/scitex-ssh-gateway/gateway.db'); "
+        "db.execute('UPDATE machines SET seen = 0, expires = 1'); db.commit()\""
+    )
+    gateway(world, "tick")
+    assert '"state": "active"' in gateway(world, "export", "--format", "json").stdout
+
+    # Revoked: the session ends, and the key is let in no more.
+    assert "lab1 is revoked; port 20000 is free" in gateway(world, "revoke", "lab1").stdout
+    assert world.bastion.sh("ss -Hltn sport = :20000").stdout == ""
+    assert visit(world, 20000).status != 0
+    refused(cli(world, "setup", *url), "gateway-revoked")
+    done(cli(world, "remove", "-p", "20000"))
+
+    # Over HTTP, with a key of its own.
+    world.bastion.sh(f"systemd-run --unit gw-http --uid enrol {GATEWAY} serve --plain-http")
+    ready = "import urllib.request as u; u.urlopen('http://bastion:12000/readyz')"
+    world.workstation.wait_for(f'python3 -c "{ready}"', 60)
+    token = gateway(world, "token", "create", "web").stdout.strip()
+    world.workstation.write(f"{home}/token", token, owner="alice:alice")
+    flags = ("--gateway", "http://bastion:12000", "--token-file", "token", "-s", f"{home}/.ssh/web")
+    web = cli(world, "setup", *flags, "--machine", "lab2")
+    assert "Verified: " in web.stdout, web.stdout + web.stderr
+    # Its token is used up; what it got at its first time opens for it.
+    assert "nothing to do" in done(cli(world, "setup", *flags)).stdout
+    listed = gateway(world, "list").stdout
+    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["lab1", "revoked"], ["lab2", "active"]]
+    number = listed.splitlines()[2].split()[2]
+    done(cli(world, "remove", "-p", number))
