@@ -407,7 +407,10 @@ def json_shape() -> str:
         "for programs, of `status`: [status.schema.json](status.schema.json).",
         "\n".join(rows),
     ]
-    for title, sample in samples.items():
+    elsewhere = _elsewhere()
+    other = _other_fields(elsewhere)
+    parts += ["## exec and probe", "They print what became of each host instead.", "\n".join(other)]
+    for title, sample in [*elsewhere.items(), *samples.items()]:
         parts += [f"## {title}", _fence(json.dumps(sample, indent=2, ensure_ascii=False), "json")]
     return _page(parts)
 
@@ -462,11 +465,70 @@ def _property(types: dict[str, set[str]], path: str) -> dict[str, object]:
     return described
 
 
+OTHER = ("exec", "probe")
+OTHER_FIELDS = {
+    "version": "The version of this shape.",
+    "command": "`exec` or `probe`.",
+    "success": "True when the exit status is 0.",
+    "status": "What the command ends with: for `exec` that of the first host that failed.",
+    "hosts": "`exec`: one entry a host.",
+    "hosts[].host": "The host, as it was called.",
+    "hosts[].success": "True when its command ended with 0.",
+    "hosts[].returncode": "What its command ended with; 255 when ssh failed, 124 after a timeout.",
+    "hosts[].stdout": "Its standard output; what is no UTF-8 is replaced.",
+    "hosts[].stderr": "Its standard error, with the words of the error behind it.",
+    "hosts[].error": "The slug of an [error](errors.md), or null.",
+    "host": "`probe`: the host, as it was called.",
+    "reachable": "`probe`: a command ran there.",
+    "capabilities": "`probe`: true or false by the name of a program.",
+    "returncode": "`probe`: what ssh ended with.",
+    "stdout": "`probe`: what the far side printed.",
+    "stderr": "`probe`: what was said besides.",
+    "error": "`probe`: the slug of an [error](errors.md), or null.",
+}
+
+
+def _elsewhere() -> dict[str, object]:
+    """What commands on other machines print."""
+    from scitex_ssh.cli import present
+    from scitex_ssh.cli.remote import _as_json
+    from scitex_ssh.errors import error
+    from scitex_ssh.remote import ProbeResult, SSHResult
+
+    lost = SSHResult("lab2", 255, error=error("bastion-unresolved", host="lab2"))
+    done = SSHResult("lab1", 0, b"hello\n")
+    probed = ProbeResult("lab1", True, {"rsync": True, "tmux": False}, 0, "", "")
+    return {
+        "A command on two hosts": _printed(lambda: _as_json("exec", [done, lost])),
+        "A host that was probed": _printed(
+            lambda: present.envelope("probe", {**probed.as_dict(), "status": 1})
+        ),
+    }
+
+
+def _other_fields(samples: dict[str, object]) -> list[str]:
+    types: dict[str, set[str]] = {}
+    for sample in samples.values():
+        _walk(sample, "", types)
+    # Named by the programs that were asked for.
+    types = {path: kinds for path, kinds in types.items() if not path.startswith("capabilities.")}
+    if set(types) != set(OTHER_FIELDS):
+        raise SystemExit(f"docs: other fields than exec and probe make: {set(types) ^ set(OTHER_FIELDS)}")
+    rows = ["| field | type | meaning |", "|---|---|---|"]
+    return rows + [
+        f"| `{path}` | {' or '.join(sorted(types[path]))} | {OTHER_FIELDS[path]} |" for path in OTHER_FIELDS
+    ]
+
+
 def _speaks_json() -> list[str]:
     """The commands that take --json."""
     from scitex_ssh.cli.app import app
 
-    return [f"`{name}`" for name, each in app.each() if any(item.name == "as_json" for item in each.params)]
+    return [
+        f"`{name}`"
+        for name, each in app.each()
+        if any(item.name == "as_json" for item in each.params) and name not in ("exec", "probe")
+    ]
 
 
 def _enumeration(words: list[str]) -> str:
@@ -660,6 +722,14 @@ def _golden(name: str) -> str:
 # --- Python and pyinfra -----------------------------------------------------------------------
 
 
+REMOTE = [
+    "scitex_ssh/remote/command.py",
+    "scitex_ssh/remote/probe.py",
+    "scitex_ssh/remote/terminal.py",
+    "scitex_ssh/remote/results.py",
+]
+
+
 def python() -> str:
     """The public names of the package, read from its sources."""
     import scitex_ssh
@@ -678,6 +748,16 @@ def python() -> str:
         if name in scitex_ssh.__all__ and isinstance(node, ast.FunctionDef):
             parts += _function(node, "##", f"scitex_ssh.{name}")
     parts += _class(api["Result"], "##", "scitex_ssh.Result")
+    parts += [
+        "## Other machines",
+        "What works on other machines returns a result whether it went well or not; `check=True`, or "
+        "`raise_for_error()`, raises. All of it may be called from several threads at once.",
+    ]
+    for path in REMOTE:
+        for name, node in _module(path).items():
+            if name in scitex_ssh.__all__:
+                make = _function if isinstance(node, ast.FunctionDef) else _class
+                parts += make(node, "###", f"scitex_ssh.{name}")
     parts += [
         "## Errors",
         "One class a family; each is also the builtin that fits. [The catalogue](errors.md) names them all.",

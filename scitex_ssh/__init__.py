@@ -1,7 +1,8 @@
 """Plain SSH to any machine behind NAT, kept alive for years.
 
 ``setup``, ``status``, ``doctor`` and ``remove`` do what the commands of these names do, and return a
-`scitex_ssh.api.Result`. Importing this package loads nothing else until one of them is used.
+`scitex_ssh.api.Result`; ``exec_remote`` and the like work on other machines, and return an `SSHResult`.
+Importing this package loads nothing else until one of them is used.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scitex_ssh.api import Result, doctor, remove, setup, status
     from scitex_ssh.errors import InputError, PolicyError, ReachError, SSHError, TunnelError
+    from scitex_ssh.remote import ProbeResult, SSHResult, attach, exec_remote, probe_remote
 
 __version__ = "2.0.0"
 
@@ -18,18 +20,24 @@ __version__ = "2.0.0"
 AVAILABLE = True
 
 _API = ("Result", "doctor", "remove", "setup", "status")
+_REMOTE = ("ProbeResult", "SSHResult", "attach", "exec_remote", "probe_remote")
 _ERRORS = ("InputError", "PolicyError", "ReachError", "SSHError", "TunnelError")
 
 __all__ = [
     "AVAILABLE",
     "InputError",
     "PolicyError",
+    "ProbeResult",
     "ReachError",
     "Result",
     "SSHError",
+    "SSHResult",
     "TunnelError",
+    "attach",
     "doctor",
+    "exec_remote",
     "get_version",
+    "probe_remote",
     "remove",
     "setup",
     "status",
@@ -46,6 +54,8 @@ def __getattr__(name: str) -> object:
 
     if name in _API:
         return getattr(import_module("scitex_ssh.api"), name)
+    if name in _REMOTE:
+        return getattr(import_module("scitex_ssh.remote"), name)
     if name in _ERRORS:
         return getattr(import_module("scitex_ssh.errors"), name)
     raise AttributeError(f"module 'scitex_ssh' has no attribute {name!r}")

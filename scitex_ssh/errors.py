@@ -973,6 +973,56 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "the key of {name} no longer opens anything new, but the step '{title}' failed: {why}.",
         "find out what it is (ss -ltnp, ps), end it, and revoke {name} again.",
     ),
+    # --- commands and files on other machines -------------------------------------------------
+    Problem(
+        "bad-ssh-host",
+        Exit.USAGE,
+        "{value} is not a host: {why}.",
+        "write the name of a Host block of ~/.ssh/config, user@host, user@host:port or user@[IPv6]:port.",
+    ),
+    Problem(
+        "login-refused",
+        Exit.NOT_AUTHORISED,
+        "{host} lets nobody in with the keys that were offered.",
+        "check the user name, and the keys: ssh -v {host} tells which were offered.",
+    ),
+    Problem(
+        "known-key-missing",
+        Exit.HOST_KEY,
+        "the host key of {host} is not known here.",
+        "log in once with ssh {host} and compare the fingerprint it shows, or add --accept-new-host-key.",
+    ),
+    Problem(
+        "known-key-differs",
+        Exit.HOST_KEY,
+        "the host key of {host} is not the one known here: another machine answers, or it was "
+        "installed anew.",
+        "if the change is known to be right, remove the old key with ssh-keygen -R: ssh {host} shows how.",
+    ),
+    Problem(
+        "remote-unreachable",
+        Exit.UNREACHABLE,
+        "ssh to {host} failed: {why}.",
+        "ssh -v {host} shows the whole talk.",
+    ),
+    Problem(
+        "remote-status",
+        Exit.FAILED,
+        "the command on {host} ended with {code}.",
+        "look at what it printed.",
+    ),
+    Problem(
+        "remote-timeout",
+        Exit.FAILED,
+        "the command on {host} did not end within {seconds} s, and was ended.",
+        "give it more time with --timeout.",
+    ),
+    Problem(
+        "call-interrupted",
+        Exit.INTERRUPTED,
+        "interrupted; what was begun on the other machine is ended with it.",
+        "run the same command again when you want it done.",
+    ),
     # --- the rest -----------------------------------------------------------------------------
     Problem(
         "interrupted",

@@ -29,6 +29,9 @@ ELSEWHERE: dict[str, str] = {
     "config": "scitex_ssh.cli.policy:config_group",
     "mcp": "scitex_ssh.cli.mcp:mcp",
     "policy": "scitex_ssh.cli.policy:policy_group",
+    "attach": "scitex_ssh.cli.remote:attach",
+    "exec": "scitex_ssh.cli.remote:exec_",
+    "probe": "scitex_ssh.cli.remote:probe",
 }
 
 

@@ -189,6 +189,11 @@ def _ago(since: str) -> str:
     return f"{seconds} s"
 
 
+def paint(text: str, kind: str, stream: object = None) -> str:
+    """``text`` in the colour of its kind, for the commands that print by themselves."""
+    return _paint(text, kind, stream)
+
+
 def _paint(text: str, kind: str, stream: object = None) -> str:
     """``text`` in the colour of its kind, where the stream shows colours (no-color.org)."""
     colour = _COLOURS.get(kind, kind)

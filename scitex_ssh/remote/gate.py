@@ -1,0 +1,33 @@
+"""The policy, asked before anything is touched on another machine."""
+
+from __future__ import annotations
+
+import subprocess
+
+from scitex_ssh import config, policy
+from scitex_ssh.remote.way import Way
+
+
+def check(action: str, way: Way, consent: bool) -> None:
+    """Return where ``exec``, ``copy``, ``attach`` or ``forward`` may be done to the host; else raise.
+
+    Args:
+        consent: whoever asks has the right to say yes where no policy says anything.
+
+    Raises:
+        PolicyError: where it is forbidden, or nobody said that it is allowed.
+    """
+    # What an alias stands for is worth a process only where there is a rule that could be about it.
+    ruled = config.system().there or config.user().there
+    policy.check(action, way.host.name, *(_address(way) if ruled else ()), consent=consent)
+
+
+def _address(way: Way) -> tuple[str, ...]:
+    with way.opened() as folder:
+        command = ["ssh", "-G", *way.flags, "-F", str(folder.config), *way.host.arguments]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        except FileNotFoundError:
+            return ()
+    fields = (line.partition(" ") for line in done.stdout.splitlines())
+    return tuple(value for name, _, value in fields if name == "hostname")
