@@ -27,11 +27,13 @@ ELSEWHERE: dict[str, str] = {
     "gateway": "scitex_ssh.cli.gateway:gateway",
     "bastion": "scitex_ssh.cli.bastion:bastion",
     "config": "scitex_ssh.cli.policy:config_group",
+    "forward": "scitex_ssh.cli.forward:forward",
     "mcp": "scitex_ssh.cli.mcp:mcp",
     "policy": "scitex_ssh.cli.policy:policy_group",
     "attach": "scitex_ssh.cli.remote:attach",
     "exec": "scitex_ssh.cli.remote:exec_",
     "probe": "scitex_ssh.cli.remote:probe",
+    "ssh-config": "scitex_ssh.cli.ssh_config:ssh_config",
 }
 
 

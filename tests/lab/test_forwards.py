@@ -8,7 +8,7 @@ from shlex import join
 
 import pytest
 
-from .tunnels import PYZ, Wanted, cli, done, idle, refused, verified, visit
+from .tunnels import PYZ, Wanted, cli, done, idle, pyz, refused, verified, visit
 from .world import World
 
 bookworm = pytest.mark.suites("bookworm")
@@ -178,3 +178,64 @@ def test_a_name_and_a_number_do_not_get_in_each_others_way(desk: World) -> None:
     refused(cli(desk, "setup", "-p", "2402", *WAY), "port-taken")
     assert done(cli(desk, "status", "-n", "two")).stdout.count("verified") == 1
     assert Wanted(2400).unit in desk.workstation.sh("systemctl list-units --no-legend 'autossh*'").stdout
+
+
+@bookworm
+def test_the_bastion_may_pick_the_port(desk: World) -> None:
+    """-R 0 is told which port it got, and has the same one from then on."""
+    flags = ("-R", "0:localhost:22", "-n", "picked", *WAY)
+    assert verified(done(cli(desk, "setup", *flags)))
+    port = listed(desk)["picked"]["port"]
+    assert isinstance(port, int)
+    assert port > 1024
+    assert idle(done(cli(desk, "setup", *flags)))
+    assert verified(done(cli(desk, "setup", *flags, "--keepalive", "fast")))
+    assert listed(desk)["picked"]["port"] == port
+    assert visit(desk, port).stdout == "alice\nworkstation\n"
+
+
+@bookworm
+def test_forwards_in_the_foreground_leave_nothing(serving: World) -> None:
+    """Without root, proven, until Ctrl-C; an error ends it at once."""
+    serve(serving, "bastion", "8080")
+    flags = join(["-L", "9002:localhost:8080", "-D", "9003", "-b", "tunnel@bastion"])
+    script = f"timeout -s INT 20 {PYZ} forward {flags} -s ~/.ssh/id_ed25519"
+    greeted = "sleep 12; exec 3<>/dev/tcp/localhost/9002; head -n 1 <&3"
+    result = serving.workstation.sh(
+        f"({script}) >/tmp/said 2>&1 & {greeted}; wait; cat /tmp/said; "
+        "ls /tmp | grep scitex-ssh; pgrep -a ssh -u alice",
+        user="alice",
+        check=False,
+        timeout=90,
+    )
+    hello, *said = result.stdout.splitlines()
+    assert hello.strip() == "220 hello"
+    assert said[-1] == "Held until Ctrl-C."
+    assert said[-2].startswith(
+        "Verified: localhost:9002 here leads to localhost:8080 as tunnel@bastion sees it"
+    )
+    refused(cli(serving, "forward", "-L", "9002:localhost:1", *WAY), "far-end-refused")
+    assert listed(serving) == {}
+
+
+@bookworm
+def test_clients_reach_the_machine_by_its_name(desk: World) -> None:
+    """ssh, scp and a second hop work from the client with the file that ssh-config writes there."""
+    done(cli(desk, "setup", "-p", "2222", *WAY))
+    told = done(cli(desk, "ssh-config", "--name", "lab1", "--json")).stdout
+    desk.client.copy_in(pyz(), PYZ)
+    desk.client.write("/home/carol/lab1.json", told, owner="carol:carol")
+    desk.client.sh(f"mkdir -p ~/.ssh && {PYZ} ssh-config --from ~/lab1.json --write", user="carol")
+    said = desk.client.sh(f"{PYZ} ssh-config --from ~/lab1.json --write", user="carol").stdout
+    assert "Include config.d/scitex-ssh" in said
+    desk.client.write("/home/carol/.ssh/config", "Include config.d/scitex-ssh\n", owner="carol:carol")
+    try:
+        script = """
+        set -e
+        ssh -o BatchMode=yes lab1 'id -un; hostname'
+        echo content >file; scp -q -o BatchMode=yes file lab1:copied; ssh -o BatchMode=yes lab1 cat copied
+        grep -c '^Host lab1$' ~/.ssh/config.d/scitex-ssh
+        """
+        assert desk.client.sh(script, user="carol", timeout=60).stdout == "alice\nworkstation\ncontent\n1\n"
+    finally:
+        desk.client.sh("rm -rf /home/carol/.ssh/config /home/carol/.ssh/config.d")

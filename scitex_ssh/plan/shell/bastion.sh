@@ -115,6 +115,10 @@ check_port() {
         check_socket
         return
         ;;
+    *:0)
+        pick_port
+        return
+        ;;
     esac
     other=$(tunnel_beside)
     if [ -n "$other" ]; then
@@ -176,10 +180,11 @@ try_port() {
 
 # tunnel_beside: the name of another tunnel of this machine that has the current port of this bastion.
 tunnel_beside() {
-    for other in "${t_folder%/*}"/*/ssh_config; do
+    # Also from the foreground, whose own folder is elsewhere.
+    for other in "${t_folder%/*}"/*/ssh_config /etc/scitex-ssh/tunnels/*/ssh_config; do
         other=${other%/*}
         [ "$other" != "$t_folder" ] && grep -Eq "^# forward: (remote|socks) [^ ]*:$t_port( |\$)" "$other/ssh_config" 2>/dev/null &&
-            grep -Fqx "# bastion: $t_bastion" "$other/ssh_config" && echo "${other##*/}"
+            grep -Fqx "# bastion: $t_bastion" "$other/ssh_config" && echo "${other##*/}" && return
     done
 }
 

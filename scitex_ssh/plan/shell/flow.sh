@@ -116,7 +116,7 @@ setup_all() {
             result "$(cat "$work/$t_name.level")"
             continue
         fi
-        if each_forward check_target && check_bastion && each_forward check_port && keep "$n" && prove_beside; then
+        if each_forward check_target && check_bastion && each_forward check_port && derive_forwards && keep "$n" && prove_beside; then
             eval "due_$n=\$(untrue setup)"
             ready="$ready $n"
         fi

@@ -30,6 +30,7 @@ EOT
     remote:localhost:* | socks:localhost:*) ;;
     remote:* | socks:*) t_where="$t_listen of $t_bastion" ;;
     esac
+    case $t_listen in *:0) t_where="a port that $t_bastion picks" ;; esac
     case $t_kind in
     remote) t_says="$t_where leads to $t_target" ;;
     socks) t_says="$t_where is a SOCKS proxy into this machine's network" ;;
@@ -89,6 +90,39 @@ derive_forward() {
 }
 newline='
 '
+
+# keep_picked: a port that the bastion picked at an earlier set-up is asked for again.
+keep_picked() {
+    case "$t_forwards$newline" in *:0' '* | *:0"$newline"*) ;; *) return 0 ;; esac
+    t_forwards=$(
+        number=0
+        printf '%s\n' "$t_forwards" | while IFS=' ' read -r kind listen target; do
+            number=$((number + 1))
+            case $listen in
+            *:0)
+                was=$(written forward | sed -n "${number}p")
+                port=${was#"$kind ${listen%:0}:"}
+                port=${port%"${target:+ $target}"}
+                case $port in *[!0-9]* | '') ;; *) listen=${listen%:0}:$port ;; esac
+                ;;
+            esac
+            printf '%s\n' "$kind $listen${target:+ $target}"
+        done
+    )
+}
+
+# pick_port: the bastion picks a free port for the current forward, which is from now on this tunnel's. (Asked for anew
+# at every start, it would be another one each time.)
+pick_port() {
+    open_beside "$t_stage/ssh_config" "$t_stage/picked" -R "$t_listen${t_target:+:$t_target}"
+    picked=$(sed -n 's/^Allocated port \([0-9]*\) .*/\1/p' "$t_stage/picked")
+    close_beside
+    if [ -z "$picked" ]; then
+        problem forwarding-refused port=0 login="$t_login"
+        return
+    fi
+    t_forwards=$(printf '%s\n' "$t_forwards" | sed "${each}s/:0\( \|\$\)/:$picked\1/")
+}
 
 # tunnel_on PORT: the name of the tunnel that is on that port of its bastion: usually the port itself.
 tunnel_on() {

@@ -40,13 +40,7 @@ carry_socket() {
     case $1 in
     over) over -O forward -L "localhost:$carried:$t_listen" bastion >/dev/null 2>"$spot/way" || { carried=; return 1; } ;;
     *)
-        # shellcheck disable=SC2046  # the words of the command
-        as_user $(way "$1") -n -N -o ExitOnForwardFailure=yes -L "localhost:$carried:$t_listen" bastion >/dev/null 2>"$spot/way" &
-        carrier=$!
-        until listens_here "$carried"; do
-            kill -0 "$carrier" 2>/dev/null || { carried=; return 1; }
-            sleep 0.1 2>/dev/null || sleep 1
-        done
+        open_beside "$t_folder/ssh_config" "$spot/way" -L "localhost:$carried:$t_listen" || { carried=; return 1; }
         ;;
     esac
 }
@@ -54,11 +48,22 @@ drop_socket() {
     case $1 in
     over) over -O cancel -L "localhost:$carried:$t_listen" bastion >/dev/null 2>&1 ;;
     *)
-        kill "$carrier" 2>/dev/null
-        wait "$carrier" 2>/dev/null
+        close_beside
         ;;
     esac
 }
+
+# open_beside CONFIG WORDS OPTION...: one more connection to the bastion, in the background until close_beside or the
+# end of this run (close_masters), with that forward. Not a job of this shell, whose child would outlive it.
+open_beside() {
+    beside_config=$1 beside_words=$2
+    shift 2
+    beside=$(mktemp -d "$work/beside.XXXXXX")
+    [ "$me" = "$t_user" ] || chown "$t_user" "$beside"
+    as_user ssh -f -n -N -F "$beside_config" -o ControlMaster=yes -o "ControlPath=$beside/master" \
+        -o ExitOnForwardFailure=yes "$@" bastion >/dev/null 2>"$beside_words"
+}
+close_beside() { as_user ssh -F none -o "ControlPath=$beside/master" -O exit bastion 2>/dev/null; }
 
 # ssh_here PORT HOST OPTION...: the words of an ssh to a port of this machine, in $spot/words.
 ssh_here() {

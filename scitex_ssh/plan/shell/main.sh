@@ -66,7 +66,7 @@ foreground_one() {
     forget
     bind_1
     t_keeper=foreground
-    derive && each_forward check_target && check_bastion && each_forward check_port || finish
+    derive && each_forward check_target && check_bastion && each_forward check_port && derive_forwards || finish
     mkdir -p "$t_state"
     text_ssh_config >"$t_folder/ssh_config"
     text_known_hosts >"$t_folder/known_hosts"

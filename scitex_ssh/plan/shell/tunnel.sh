@@ -59,6 +59,7 @@ fill_in() {
         t_bastion=$t_bastion:$t_bastion_port
         t_known_name=[$t_bastion_host]:$t_bastion_port
     fi
+    keep_picked
     derive_forwards || return
     # shellcheck disable=SC2088  # a path beginning with these two characters is meant
     case $t_key in "~/"*) t_key=$(home_of "$t_user")/${t_key#??} ;; esac

@@ -1,0 +1,152 @@
+"""The client's side of this machine's tunnels, printed or written."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scitex_ssh.cli import present
+from scitex_ssh.errors import Exit, InputError, error
+from scitex_ssh.model import Destination, TunnelName
+from scitex_ssh.render.client_config import Machine, Way, config, pins
+
+_TUNNELS = Path("/etc/scitex-ssh/tunnels")
+_HOST_KEYS = Path("/etc/ssh")
+_FOLDER = "~/.ssh/config.d"
+_SSHD = ("localhost:22", "127.0.0.1:22", "[::1]:22")
+
+
+@click.command("ssh-config")
+@click.option("--name", metavar="NAME", help="What clients call this machine.  [default: its host name]")
+@click.option("--via", metavar="NAME", help="The bastion as clients know it.  [default: its address]")
+@click.option(
+    "--from", "source", metavar="FILE", help="What another machine printed with --json (- is stdin)."
+)
+@click.option("--write", is_flag=True, help="Write it to ~/.ssh/config.d/scitex-ssh, and nowhere else.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
+def ssh_config(name: str | None, via: str | None, source: str | None, write: bool, as_json: bool) -> int:
+    """Print the Host block with which clients reach this machine through its tunnels, by name.
+
+    On a client: scitex-ssh ssh-config --from FILE --write, FILE being what this prints with --json.
+    """
+    machine = _told(source) if source else _this(name)
+    if via is not None:
+        Destination.parse(via)
+    if as_json:
+        present.envelope("ssh-config", {"success": True, "machine": _as_dict(machine)})
+    elif write:
+        _write(machine, via)
+    else:
+        print(config([machine], f"{_FOLDER}/scitex-ssh.known_hosts", via), end="")
+        print("# In ~/.ssh/config.d/scitex-ssh.known_hosts:")
+        print("".join(f"#   {line}\n" for line in pins([machine]).splitlines()), end="")
+    return Exit.DONE
+
+
+def _this(name: str | None) -> Machine:
+    """This machine, by the descriptions of its tunnels."""
+    ways, user = [], ""
+    for description in _descriptions():
+        for each in description["forwards"]:
+            if each["kind"] == "remote" and each["target"] in _SSHD:
+                ways.append(Way(Destination.parse(description["bastion"]), each["listen"]))
+                user = user or description["user"]
+                break
+    if not ways:
+        raise error("no-such-tunnel", name="to sshd (localhost:22)")
+    keys = [" ".join(path.read_text().split()[:2]) for path in sorted(_HOST_KEYS.glob("ssh_host_*_key.pub"))]
+    called = TunnelName(name or platform.node().partition(".")[0].lower())
+    return Machine(called, user, tuple(keys), tuple(ways))
+
+
+def _descriptions() -> Iterator[Any]:
+    for path in sorted(_TUNNELS.glob("*/tunnel.json")):
+        yield json.loads(path.read_text(encoding="utf-8"))
+
+
+def _as_dict(machine: Machine) -> dict[str, object]:
+    ways = [{"bastion": str(way.bastion), "listen": way.listen} for way in machine.ways]
+    return {
+        "name": machine.name,
+        "user": machine.user,
+        "host_keys": list(machine.host_keys),
+        "ways": ways,
+    }
+
+
+def _told(source: str) -> Machine:
+    """A machine as another one described itself; nothing of it is trusted to be harmless."""
+    from scitex_ssh.model import Forward, LocalUser
+
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text("utf-8")
+        said = json.loads(text)["machine"]
+        ways = []
+        for way in said["ways"]:
+            # As -R takes it, which knows what an address to listen on is.
+            listen = Forward.parse(f"{way['listen']}:localhost:22", "-R").listen
+            ways.append(Way(Destination.parse(way["bastion"]), str(listen)))
+        keys = [_public(key) for key in said["host_keys"]]
+        return Machine(TunnelName(said["name"]), LocalUser(said["user"]), tuple(keys), tuple(ways))
+    except (ValueError, KeyError, TypeError) as problem:
+        if isinstance(problem, InputError):
+            raise
+        why = f"{source} is not what scitex-ssh ssh-config --json prints"
+        raise error("usage", why=why, command="scitex-ssh ssh-config") from problem
+
+
+def _public(key: str) -> str:
+    kind, _, blob = key.partition(" ")
+    if not all(part and part.isascii() and part.translate(_PLAIN) == "" for part in (kind, blob)):
+        raise ValueError(key)
+    return key
+
+
+# What a kind of key and its base64 are made of, to be taken away.
+_PLAIN = {
+    ord(letter): None for letter in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=-.@"
+}
+
+
+def _write(machine: Machine, via: str | None) -> None:
+    """Put the machine's block into our own file, in place of an older one of the same name."""
+    folder = Path(_FOLDER).expanduser()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    block = config([machine], f"{_FOLDER}/scitex-ssh.known_hosts", via)
+    _put(folder / "scitex-ssh", _without(folder / "scitex-ssh", f"Host {machine.name}", "Host ") + block)
+    known = folder / "scitex-ssh.known_hosts"
+    _put(known, _without(known, f"{machine.name} ", "") + pins([machine]))
+    print(f"Written: {folder}/scitex-ssh")
+    if not _included(folder.parent / "config"):
+        print("Not used yet: put this line at the top of ~/.ssh/config (it is yours, and is left alone):")
+        print("  Include config.d/scitex-ssh")
+
+
+def _without(path: Path, begin: str, unit: str) -> str:
+    """The text of a file without the unit (a line, or what begins with ``unit``) that begins so."""
+    kept, skipping = [], False
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        if line.startswith(unit):
+            skipping = line.strip() == begin if unit else line.startswith(begin)
+        if not skipping:
+            kept.append(line)
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _put(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.chmod(0o600)
+    new.replace(path)
+
+
+def _included(path: Path) -> bool:
+    lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+    words = [line.split() for line in lines]
+    return any(each[0].lower() == "include" and "scitex-ssh" in " ".join(each) for each in words if each)

@@ -1,0 +1,74 @@
+"""The client's side: ``Host`` blocks of ssh_config(5) for machines behind tunnels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scitex_ssh.model.destination import Destination
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to a machine: what its tunnel listens on (``localhost:2222``, a socket), and where."""
+
+    bastion: Destination
+    listen: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine that tunnels lead to: its name for clients, who logs in, its host keys, and the ways."""
+
+    name: str
+    user: str
+    host_keys: tuple[str, ...]
+    ways: tuple[Way, ...]
+
+
+def config(machines: Iterable[Machine], known_hosts: str, via: str | None = None) -> str:
+    """The blocks, one a machine; ``via`` stands for the bastions as the client knows them."""
+    return "\n".join(_block(each, known_hosts, via) for each in machines)
+
+
+def pins(machines: Iterable[Machine]) -> str:
+    """The known_hosts file that the blocks name."""
+    return "".join(f"{each.name} {key}\n" for each in machines for key in each.host_keys)
+
+
+def _block(machine: Machine, known_hosts: str, via: str | None) -> str:
+    host, _, port = machine.ways[0].listen.rpartition(":")
+    lines = [
+        f"Host {machine.name}",
+        f"    HostName {'localhost' if host in ('', '*', '0.0.0.0', '[::]') else host.strip('[]')}",
+        *([f"    Port {port}"] if port.isdigit() else []),
+        f"    User {machine.user}",
+        # The key is the machine's own, whichever bastion and port it is reached through.
+        f"    HostKeyAlias {machine.name}",
+        f"    UserKnownHostsFile {known_hosts}",
+        "    StrictHostKeyChecking yes",
+        "    CheckHostIP no",
+        f"    {_jump(machine.ways, via)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _jump(ways: tuple[Way, ...], via: str | None) -> str:
+    """Through the bastion; through the next where the first is not there, or nothing listens on it."""
+    if len(ways) == 1 and not ways[0].listen.startswith("/"):
+        return f"ProxyJump {via or _login(ways[0].bastion)}"
+    tries = (f"ssh -o ConnectTimeout=10 {_words(way, via)}" for way in ways)
+    return "ProxyCommand " + " || ".join(tries)
+
+
+def _words(way: Way, via: str | None) -> str:
+    listen = way.listen if way.listen.startswith("/") else way.listen.replace("*:", "localhost:", 1)
+    if via:
+        return f"-W {listen} {via}"
+    port = f"-p {way.bastion.port} " if way.bastion.port != 22 else ""
+    return f"-W {listen} {port}{way.bastion.host}"
+
+
+def _login(bastion: Destination) -> str:
+    # Without the account that keeps the tunnel: a client logs in by its own.
+    return str(Destination(bastion.address))
