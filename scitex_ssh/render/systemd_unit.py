@@ -87,7 +87,7 @@ USER_UNIT = Template(
     """\
 # Written by scitex-ssh: scitex-ssh setup changes it, scitex-ssh remove takes it away.
 [Unit]
-Description=Reverse SSH tunnel @port@
+Description=SSH tunnel @name@
 # A home may be shared among hosts, and the tunnel is one host's.
 ConditionHost=@host@
 # Restart for ever: with the default, five quick failures end a tunnel for good.

@@ -44,8 +44,15 @@ def test_json_is_one_object(desk: World) -> None:
     """Of set-up, status and removal: what changed, what was proven and nothing else."""
     made = json.loads(done(cli(desk, "setup", *WANTED.argv, "--json")).stdout)
     assert (made["version"], made["command"], made["success"], made["changed"]) == (1, "setup", True, True)
+    says = "port 2222 of tunnel@bastion leads to localhost:22 on this machine"
     assert made["proofs"] == [
-        {"tunnel": "2222", "level": "verified", "bastion": "tunnel@bastion", "target": "localhost:22"}
+        {
+            "tunnel": "2222",
+            "level": "verified",
+            "bastion": "tunnel@bastion",
+            "target": "localhost:22",
+            "says": says,
+        }
     ]
     again = json.loads(done(cli(desk, "setup", *WANTED.argv, "--json")).stdout)
     assert (again["success"], again["changed"]) == (True, False)
@@ -130,7 +137,7 @@ def test_systemctl_shows_a_tunnel(desk: World) -> None:
     """Active, enabled, with a description that says what it is; and the log tells nothing bad."""
     done(cli(desk, "setup", *WANTED.argv))
     shown = desk.workstation.sh(f"systemctl status --no-pager {WANTED.unit}").stdout
-    assert f"{WANTED.unit} - Reverse SSH tunnel 2222" in shown
+    assert f"{WANTED.unit} - SSH tunnel 2222" in shown
     assert "enabled" in shown
     assert "active (running)" in shown
     warnings = desk.workstation.journal(WANTED.unit, "-p", "warning")
@@ -161,7 +168,7 @@ def test_scripts_are_written_to_a_folder(desk: World) -> None:
 
 def test_a_script_from_a_pipe_does_its_work(desk: World) -> None:
     """As root, where nothing has to be read again; anybody else is told to save it."""
-    words = f"-p 2222 -b tunnel@bastion -s '~/{KEY}' --user alice"
+    words = f"-p 2222 -b tunnel@bastion -s '~/{KEY}' --user alice --keeper systemd"
     piped = f"sh -s -- {words} <'{SCRIPTS}/setup-autossh-service.sh'"
     with untouched(desk.workstation):
         refused = desk.workstation.sh(piped, user="alice", check=False)

@@ -189,9 +189,9 @@ proven_lately() {
     [ "$age" -ge 0 ] && [ "$age" -lt 5 ] && [ "$proof_of" = "$(connection)" ]
 }
 
-# The folder is the user's: root must not follow a link that lies there.
+# The folder is the user's: root must not follow a link that lies there. A dry run leaves nothing behind.
 remember_proof() {
-    [ "$all_mine" = 1 ] || return 0
+    [ "$all_mine" = 1 ] && [ "${dry_run-0}" = 0 ] || return 0
     proven_lately || echo "$(date +%s) $(connection)" | as_user sh -c 'cat >"$1"' sh "$t_state/proof" 2>/dev/null || :
 }
 
