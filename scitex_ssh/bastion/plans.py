@@ -9,9 +9,8 @@ from scitex_ssh.render.template import Template
 
 ROOT = "root:root"
 HOMES = "/var/lib/scitex-ssh"
-# Written into a shell text as it stands: the account's name is known there.
+# As a plain step of a shell text has it.
 _KEY_OWNER = '"root:$t_account"'
-_HOME_OWNER = '"$t_account:$t_account"'
 
 TEXTS = {
     "line": LINE,
@@ -57,7 +56,7 @@ def authorize() -> Plan:
     return Plan(
         (
             _step("account", "account @account@", "account_is", "put_account", "files"),
-            directory("@home@", mode="700", owner=_HOME_OWNER),
+            directory("@home@", mode="700", owner="@account@:@account@"),
             _step("limit", "limit of @account@'s processes", "limit_is", "put_limit", "files"),
             Step(
                 "key_file",
@@ -93,14 +92,14 @@ def plain_authorize() -> Plan:
     """The same on an account that is not root's to give: a line in its own authorized_keys."""
     return Plan(
         (
-            directory("@home@/.ssh", mode="700", owner='"$t_owner"'),
-            directory("@home@/.config/scitex-ssh", mode="755", owner='"$t_owner"'),
+            directory("@home@/.ssh", mode="700", owner="@owner@"),
+            directory("@home@/.config/scitex-ssh", mode="755", owner="@owner@"),
             write_file(
                 "@home@/.config/scitex-ssh/session",
                 "session",
                 Template(session()),
                 mode="755",
-                owner='"$t_owner"',
+                owner="@owner@",
             ),
             _plain_keys(),
         ),

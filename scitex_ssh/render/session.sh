@@ -16,8 +16,14 @@ set -- ${asked:-}
 word=${2-} port=${3-} name=${1-}
 case $name in scitex-ssh) name= ;; scitex-ssh-*) name=${name#scitex-ssh-} ;; *) word= ;; esac
 case $name in *[!A-Za-z0-9_.-]* | ?????????????????????????????????*) word= ;; esac
-case $port in '' | *[!0-9]*) port= ;; esac
-case ",$ports," in *",$port,"*) ;; *) port=${ports%%,*} ;; esac
+case $port in '' | *[!0-9,]*) port=${ports%%,*} ;; esac
+# Each of them must be the key's own.
+# shellcheck disable=SC2046  # parted into numbers
+set -- $(echo "$port" | tr , ' ')
+for each in "$@"; do
+    case ",$ports," in *",$each,"*) ;; *) port=${ports%%,*} ;; esac
+done
+case $port in *[0-9]*) ;; *) port=${ports%%,*} ;; esac
 case $word in
 hold | release) ;;
 *)

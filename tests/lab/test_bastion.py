@@ -54,8 +54,13 @@ def clear(bastion: Host) -> None:
         rm -rf /etc/ssh/scitex-ssh {DROP_IN} /etc/systemd/system/user-*.slice.d /usr/local/lib/scitex-ssh
         sed -i '/^# BEGIN scitex-ssh$/,/^# END scitex-ssh$/d' /etc/ssh/sshd_config
         for user in $(getent passwd | sed -n 's/^\\(t-[a-z0-9-]*\\|scitex-ssh\\):.*/\\1/p'); do
-            pkill -KILL -u "$user"; sleep 0.2; userdel "$user" 2>/dev/null
+            for i in 1 2 3 4 5 6 7 8 9 10; do
+                pkill -KILL -u "$user"
+                userdel "$user" 2>/dev/null && break
+                sleep 0.5
+            done
         done
+        systemctl reset-failed 'user@*'
         groupdel scitex-ssh 2>/dev/null
         rm -rf /var/lib/scitex-ssh
         sshd -t && systemctl reload ssh && systemctl daemon-reload

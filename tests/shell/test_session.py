@@ -47,9 +47,9 @@ def line(shell: Shell, tmp_path: Path) -> Line:
     return Line(shell, tmp_path)
 
 
-def sent(word: str, port: int, name: str = "") -> str:
+def sent(word: str, port: object, name: str = "") -> str:
     """What our own client sends."""
-    text = Template(remote_command(word)).fill({"port": str(port), "key_id": "f" * 32}).replace("%%", "%")
+    text = Template(remote_command(word)).fill({"mark": str(port), "key_id": "f" * 32}).replace("%%", "%")
     head, _, tail = text.rpartition("' scitex-ssh ")
     return f"{head}' scitex-ssh{name} {tail}"
 
@@ -62,8 +62,16 @@ def test_our_own_client_is_understood(line: Line, word: str, port: int, name: st
     assert line.ask(sent(word, port, name)).stdout == f"scitex-ssh{name}|{word}|{port}|{KEY_ID}|"
 
 
-def test_another_port_is_the_lines_own(line: Line) -> None:
-    """Somebody else's port cannot be released."""
+def test_a_tunnel_of_several_ports_names_them_all(line: Line) -> None:
+    """As they are, if each is the line's own."""
+    assert line.ask(sent("hold", "2201,2202")).stdout == f"scitex-ssh|hold|2201,2202|{KEY_ID}|"
+
+
+@pytest.mark.parametrize("mark", ["2201,2203", "/tmp/socket", "2201,/tmp/socket", ",", "web"])
+def test_another_port_or_a_path_is_the_lines_own(line: Line, mark: str) -> None:
+    """Somebody else's port cannot be released, and no file removed."""
+    assert line.ask(sent("release", mark)).stdout == f"scitex-ssh|release|2201|{KEY_ID}|"
+    # And a single one.
     assert line.ask(sent("release", 2203)).stdout == f"scitex-ssh|release|2201|{KEY_ID}|"
 
 

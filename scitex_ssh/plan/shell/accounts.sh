@@ -106,7 +106,17 @@ put_key_file() {
     former=
     [ ! -e "$t_key_file" ] || former=1
     put_file "$t_key_file" 640 "$1" text_key_file || return
-    [ -z "$former" ] || [ "$keep" = 1 ] || end_sessions
+    [ -z "$former" ] || [ "$keep" = 1 ] || cut_sessions
+}
+# Those that the line before let in; the host itself is back at once, by the new one. Twice, for one that was let
+# in just before.
+cut_sessions() {
+    for _ in 1 2; do
+        # shellcheck disable=SC2046  # numbers
+        no_sessions || kill -KILL $(processes) 2>/dev/null
+        sleep 0.3 2>/dev/null || sleep 1
+    done
+    forgive_manager
 }
 
 # processes: those of the account. (The folder in /proc of a session is root's, for it is not dumpable.)
@@ -124,9 +134,12 @@ end_sessions() {
         if no_sessions; then quiet=$((quiet + 1)); else quiet=0 && kill -KILL $(processes) 2>/dev/null; fi
         sleep 0.2 2>/dev/null || sleep 1
     done
-    # logind had given the account a manager of its own, which did not expect to be killed.
-    if [ -d /run/systemd/system ]; then systemctl -q reset-failed "user@$(id -u "$t_account").service" 2>/dev/null; fi
+    forgive_manager
     no_sessions
+}
+# logind had given the account a manager of its own, which did not expect to be killed.
+forgive_manager() {
+    [ ! -d /run/systemd/system ] || systemctl -q reset-failed "user@$(id -u "$t_account").service" 2>/dev/null || :
 }
 
 ports_are_free() { for port in $(echo "$t_ports" | tr ',' ' '); do ! listens_here "$port" || return 1; done; }
