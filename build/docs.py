@@ -776,6 +776,8 @@ def pyinfra() -> str:
     operations = _module("scitex_ssh/operations/tunnel.py")
     facts = _module("scitex_ssh/facts/tunnels.py")
     deploys = _module("scitex_ssh/deploys.py")
+    gate = _module("scitex_ssh/operations/bastion.py")
+    looks = _module("scitex_ssh/facts/bastion.py")
     parts = [
         "# pyinfra",
         "For Python 3.10 and newer. Operations need root on the host: `_sudo=True`, here or in the "
@@ -784,11 +786,15 @@ def pyinfra() -> str:
     ]
     for name in ("present", "absent"):
         parts += _function(operations[name], "###", f"scitex_ssh.operations.tunnel.{name}")
+    for name in ("ready", "authorized", "revoked"):
+        parts += _function(gate[name], "###", f"scitex_ssh.operations.bastion.{name}")
     parts += ["## Facts"]
     for name in ("Tunnels", "Drift"):
         parts += [f"### scitex_ssh.facts.tunnels.{name}", _markdown(ast.get_docstring(facts[name]) or "")]
+    for name in ("Bastion", "BastionDrift", "TunnelKey"):
+        parts += [f"### scitex_ssh.facts.bastion.{name}", _markdown(ast.get_docstring(looks[name]) or "")]
     parts += ["## Deploys"]
-    for name in ("tunnel", "remove"):
+    for name in ("fleet", "bastion", "tunnel", "remove"):
         parts += _function(deploys[name], "###", f"scitex_ssh.deploys.{name}")
     return _page(parts)
 

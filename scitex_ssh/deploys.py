@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pyinfra import host, inventory
 from pyinfra.api import DeployError, deploy
 
+from scitex_ssh.operations import bastion as gate
+from scitex_ssh.operations import fleet as steps
 from scitex_ssh.operations import tunnel as operations
 
 
@@ -37,6 +39,40 @@ def remove() -> None:
     names = [each.name for each in operations.read(host.data.get("tunnels") or [], str(host.name))]
     if names:
         operations.absent(name="Tunnels are gone", ports=(), names=names)
+
+
+@deploy("Bastion")
+def bastion() -> None:
+    """Make each machine of the group ``bastions`` one, without any host yet.
+
+    Data of the bastion: ``bastion_hosts`` (how many there will be, 100), ``bastion_plain`` (an account
+    without root).
+    """
+    fleet = steps.current()
+    name = str(host.name)
+    if name in fleet.bastions:
+        gate.ready(name="The bastion is set up", hosts=fleet.size(name), plain=fleet.plain(name))
+
+
+@deploy("Fleet")
+def fleet() -> None:
+    """Keys, bastion and tunnels of a whole inventory; see deploys/fleet.py.
+
+    The group ``bastions`` holds the bastions, every other machine is a host. Data of a host:
+    ``bastion`` (the inventory's name of its bastion, by default the first), ``host_name`` (what the
+    bastion calls it), ``tunnels`` (a list of mappings with ``port``, ``target``, ``user``, ``engine``,
+    ``keepalive``, all optional; by default one tunnel to its sshd), ``key`` (the path of its key). Data
+    of a bastion: ``bastion_address`` (how hosts reach it), ``bastion_hosts``, ``bastion_plain``.
+    """
+    known = steps.current()
+    if str(host.name) in known.bastions:
+        steps.bastion_ready(name="The bastion is set up")
+    if str(host.name) in known.members:
+        steps.key_present(name="The host has a key of its own")
+    if str(host.name) in known.bastions:
+        steps.hosts_authorized(name="The bastion lets each host hold its ports")
+    if str(host.name) in known.members:
+        steps.tunnels_present(name="Tunnels stand and are proven")
 
 
 def check() -> None:

@@ -146,6 +146,24 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "give one of the two another port, or none: then one is chosen.",
     ),
     Problem(
+        "name-clash",
+        Exit.USAGE,
+        "{one} and {other} would both be called {name} on their bastion.",
+        "give one of them a host_name of its own in the inventory.",
+    ),
+    Problem(
+        "no-bastion",
+        Exit.USAGE,
+        "the inventory has no bastion.",
+        "put one into a group bastions: bastions = ['gw.example.com'].",
+    ),
+    Problem(
+        "not-a-bastion",
+        Exit.USAGE,
+        "{value} is not in the group bastions of the inventory.",
+        "name one that is, or put it there.",
+    ),
+    Problem(
         "missing-field",
         Exit.USAGE,
         "no {what} was given.",

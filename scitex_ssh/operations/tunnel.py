@@ -98,7 +98,7 @@ def present(
         *([] if host_key_fingerprint is None else [f"--host-key-fingerprint={host_key_fingerprint}"]),
         *(["--accept-listening"] if accept_listening else []),
     ]
-    yield from _converge(Program("setup", tuple(bind(each) for each in wanted), tuple(flags)))
+    yield from converge(Program("setup", tuple(bind(each) for each in wanted), tuple(flags)))
 
 
 @operation()
@@ -126,7 +126,7 @@ def absent(
         gone += [TunnelName(each) for each in names]
     except InputError as problem:
         raise OperationValueError(str(problem)) from problem
-    yield from _converge(Program("remove", tuple(which(each) for each in gone)))
+    yield from converge(Program("remove", tuple(which(each) for each in gone)))
 
 
 def read(tunnels: Iterable[object], name: str) -> list[Tunnel]:
@@ -165,7 +165,8 @@ def summary(errors: Iterable[InputError]) -> str:
     return "the tunnels are not as they must be:\n" + "\n".join(str(each) for each in errors)
 
 
-def _converge(program: Program) -> Commands:
+def converge(program: Program) -> Commands:
+    """Look by one remote command, and act by one more when something is due."""
     drift = host.get_fact(Drift, program=program)
     if not drift.errors and not drift.changed:
         host.noop("every tunnel is as wanted, and proven" if program.word == "setup" else "gone")

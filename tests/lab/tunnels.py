@@ -211,7 +211,7 @@ def pyinfra(world: World, *words: str | Path) -> Result:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     return Result(done.stdout, done.stderr, done.returncode)
 

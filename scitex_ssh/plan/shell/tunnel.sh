@@ -119,8 +119,13 @@ check_key() {
     if [ "$me" = root ] && ! head -c 1 "$t_key" >/dev/null 2>&1; then t_key_access=$(text_readable_home); fi
 }
 
-# What is known of the bastion's host keys: by the user's own known_hosts, by the system's, else as pinned.
+# What is known of the bastion's host keys: as given, by the user's own known_hosts, by the system's, else as pinned.
 find_host_keys() {
+    if [ -n "${t_host_keys-}" ]; then
+        # A fleet has them from the bastion itself.
+        t_known_hosts=$(printf '%s\n' "$t_host_keys" | sed "s/^/$t_known_name /" | plain_lines "$t_known_name")
+        return
+    fi
     t_known_hosts=$(known_lines)
     if [ -z "$t_known_hosts" ]; then t_known_hosts=$(grep -F "$t_known_name " "$t_folder/known_hosts" 2>/dev/null); fi
     return 0
