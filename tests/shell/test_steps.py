@@ -230,11 +230,11 @@ def test_a_file_that_cannot_be_put_leaves_nothing_behind(shell: Shell, failing: 
     assert tree(tmp_path) == before
 
 
-def test_a_file_without_a_folder_is_refused(shell: Shell, tmp_path: Path) -> None:
-    """No parent folder is made up for a file; the folder is a step of its own."""
+def test_a_file_makes_the_folders_on_its_way(shell: Shell, tmp_path: Path) -> None:
+    """Below a home, where nobody else makes them; readable, as mkdir makes them."""
     tried = try_step(shell, tmp_path / "out", _file(tmp_path / "no" / "it"), TEXTS)
-    assert tried.answers == {"before": 1, "shown": 1, "apply": 1, "after": 1}
-    assert "no/it" in tried.words
+    assert tried.answers == {"before": 1, "shown": 1, "apply": 0, "after": 0}
+    assert (tmp_path / "no").stat().st_mode & 0o777 == 0o755
 
 
 def test_a_full_disk_leaves_the_old_file(shell: Shell, full_disk: Path, tmp_path: Path) -> None:

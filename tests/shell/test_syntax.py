@@ -41,6 +41,7 @@ WAIVED = {
     2030: "a subshell keeps its variables to itself on purpose",
     2031: "the same, seen from outside the subshell",
     2034: "the texts and steps use values that the functions set",
+    2046: "take_back: ports and paths of sockets are words",
     2086: "take_back: the number of a field",
     2088: "a key's path may begin with ~/, which the program itself reads",
     2154: "values that eval sets under a name it makes",

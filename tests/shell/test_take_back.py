@@ -44,7 +44,7 @@ class Bastion:
 
     def command(self, word: str, name: str = "") -> str:
         """What ssh sends for that word; ``name`` is the supervisor that speaks."""
-        text = Template(remote_command(word)).fill({"port": str(self.port), "key_id": KEY_ID})
+        text = Template(remote_command(word)).fill({"mark": str(self.port), "key_id": KEY_ID})
         head, _, tail = text.replace("%%", "%").rpartition("' scitex-ssh ")
         return f"{head}' scitex-ssh{'-' + name if name else ''} {tail}"
 
@@ -191,6 +191,8 @@ def test_hold_ends_with_its_session(bastion: Bastion) -> None:
     with bastion.session() as sshd:
         assert sshd.stdout
         assert sshd.stdout.readline() == "scitex-ssh holds\n"
+        # Nothing listens here: it is no real session.
+        assert sshd.stdout.readline() == "scitex-ssh bound\n"
         assert sshd.stdout.read(3) == "..."
         assert sshd.poll() is None
         sshd.stdout.close()

@@ -99,7 +99,9 @@ only_one() {
     if [ "$me" != root ]; then
         # The home itself is locked, so that no file is left behind.
         lock=$(home_of "$me")
-        [ -r "$lock" ] && exec 9<"$lock" && take_lock
+        # Who has none has nothing there that two could change.
+        [ -r "$lock" ] || return 0
+        exec 9<"$lock" && take_lock
         return
     fi
     for lock in /run/lock /run; do [ ! -d "$lock" ] || break; done
