@@ -387,7 +387,16 @@ def sweep(world: World) -> None:
         rm -rf /etc/scitex-ssh /run/scitex-ssh
         systemctl daemon-reload
         systemctl reset-failed
-        """
+        # Those that alice keeps without root: what starts them first, then what is held.
+        rm -f /home/alice/.config/systemd/user/autossh-tunnel-*
+        if [ -d /home/alice/.config/scitex-ssh ]; then
+            crontab -u alice -r
+            rm -rf /home/alice/.config/scitex-ssh
+            pkill -u alice -f /scitex-ssh/tunnels/
+            rm -rf /home/alice/.local/state/scitex-ssh
+        fi
+        """,
+        check=False,
     )
 
 
