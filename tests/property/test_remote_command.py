@@ -20,7 +20,7 @@ KEY_ID = "0123456789abcdef0123456789abcdef"
 
 def sent(word: str, port: int = 2222) -> str:
     """What ssh sends to the bastion, its percents read."""
-    command = Template(remote_command(word)).fill({"port": str(port), "key_id": KEY_ID})
+    command = Template(remote_command(word)).fill({"mark": str(port), "key_id": KEY_ID})
     assert command.replace("%%", "").count("%") == 0
     return command.replace("%%", "%")
 
