@@ -199,7 +199,7 @@ def test_forwards_in_the_foreground_leave_nothing(serving: World) -> None:
     """Without root, proven, until Ctrl-C; an error ends it at once."""
     serve(serving, "bastion", "8080")
     flags = join(["-L", "9002:localhost:8080", "-D", "9003", "-b", "tunnel@bastion"])
-    script = f"timeout -s INT 20 {PYZ} forward {flags} -s ~/.ssh/id_ed25519"
+    script = f"timeout -s INT 40 {PYZ} forward {flags} -s ~/.ssh/id_ed25519"
     greeted = "sleep 12; exec 3<>/dev/tcp/localhost/9002; head -n 1 <&3"
     result = serving.workstation.sh(
         f"({script}) >/tmp/said 2>&1 & {greeted}; wait; cat /tmp/said; "

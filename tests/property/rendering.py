@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scitex_ssh.backends.shell import baked
+from scitex_ssh.keepers.systemd import setup
 from scitex_ssh.model import Tunnel
 from scitex_ssh.plan.program import bind
 from tests.shell.shells import Shell
@@ -22,7 +23,8 @@ TEXT = dict[str, str]
 _MACHINE = f"""
 id() {{ :; }}
 home_of() {{ printf %s "{HOME}"; }}
-check_systemd() {{ :; }}
+choose_keeper() {{ [ "$t_keeper" != auto ] || t_keeper=systemd; }}
+check_keeper() {{ :; }}
 check_programs() {{ :; }}
 check_key() {{ t_key_id={KEY_ID}; }}
 find_host_keys() {{ t_known_hosts="$t_known_name ssh-ed25519 AAAA"; }}
@@ -41,7 +43,8 @@ def rendered(shell: Shell, tunnels: Sequence[Tunnel]) -> list[Rendered]:
     """What the shell makes of each tunnel, in one process."""
     functions, start, _ = baked("setup", tunnels).rpartition("\nbegin\n{ ")
     assert start
-    names = dict.fromkeys([*(name for tunnel in tunnels for name in bind(tunnel)), *DERIVED])
+    gaps = (gap for text in setup().texts.values() for gap in text.gaps())
+    names = dict.fromkeys([*(name for tunnel in tunnels for name in bind(tunnel)), *DERIVED, *gaps])
     values = " ".join(f'"$t_{name}"' for name in names)
     with tempfile.TemporaryDirectory() as folder:
         lines = [functions, _MACHINE]

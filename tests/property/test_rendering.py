@@ -38,7 +38,13 @@ def login(tunnel: Tunnel) -> str:
 def test_every_value_reads_back_in_the_program(shell: Shell, some: list[Tunnel]) -> None:
     """What a program was made for is, byte for byte, what it then works with."""
     for tunnel, seen in zip(some, rendered(shell, some)):
-        expected = {**bind(tunnel), "key": meant_key(tunnel), "bastion_user": login(tunnel)}
+        # Where none is asked for, the machine chooses the keeper.
+        expected = {
+            **bind(tunnel),
+            "key": meant_key(tunnel),
+            "bastion_user": login(tunnel),
+            "keeper": "systemd",
+        }
         assert {name: seen.values[name] for name in expected} == expected
         assert seen.values["name"] == tunnel.name
         assert Destination.parse(seen.values["bastion"]).address == tunnel.bastion.address
@@ -84,7 +90,8 @@ def test_ssh_reads_what_was_meant(every_shell: list[Shell], some: list[Tunnel]) 
             openings = {host: forwards_of(config, host) for host in read}
         for options in read.values():
             assert_connection(options, tunnel, seen.values["folder"])
-        forwards = [(OPTION[each.kind], *written(each)) for each in tunnel.forwards]
+        # Two that ask for any port and are otherwise the same are one to ssh.
+        forwards = {(OPTION[each.kind], *written(each)) for each in tunnel.forwards}
         assert {host: sorted(opened) for host, opened in openings.items()} == {
             "tunnel": sorted(forwards),
             "hold": sorted(forwards),
@@ -233,5 +240,5 @@ def test_what_is_written_down_is_what_status_reads(shell: Shell, tunnel: Tunnel)
         for line in seen.files["ssh_config"].splitlines()
         if line.startswith("# ")
     )
-    names = ("bastion", "target", "key", "user", "engine", "keepalive")
+    names = ("bastion", "key", "user", "keeper", "engine", "keepalive")
     assert {name: header[name] for name in names} == {name: seen.values[name] for name in names}
