@@ -137,7 +137,10 @@ def forwards_of(config: Path, host: str) -> list[tuple[str, ...]]:
     """The forwards that ssh reads in its configuration."""
     done = subprocess.run(["ssh", "-G", "-F", str(config), host], capture_output=True, text=True)
     lines = (line.split(" ") for line in done.stdout.splitlines())
-    return [tuple(words) for words in lines if words[0] in OPTION.values()]
+    found = [tuple(words) for words in lines if words[0] in OPTION.values()]
+    # Of a local forward to a socket, ssh -G also says that it is a dynamic one.
+    sockets = {words[1] for words in found if words[0] == "localforward" and words[2].startswith("/")}
+    return [words for words in found if words[0] != "dynamicforward" or words[1] not in sockets]
 
 
 def assert_connection(options: dict[str, str], tunnel: Tunnel, folder: str) -> None:
