@@ -69,8 +69,7 @@ def fleet(gatehouse: World, tmp_path: Path) -> Iterator[Fleet]:
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet", "-f", str(tmp_path / "id"))
     public = (tmp_path / "id.pub").read_text().strip()
     for host, user in ((client, "alice"), (bastion, "dora")):
-        if host.sh(f"id {user}", check=False).status != 0:
-            host.add_user(user, sudo="nopasswd")
+        host.add_user(user, sudo="nopasswd")
     for host, user in ((workstation, "alice"), (client, "alice"), (bastion, "dora")):
         host.authorize(user, public)
     client.authorize("alice", client.read("/home/carol/.ssh/id_ed25519.pub").strip())
