@@ -117,6 +117,8 @@ connect() {
     # How long the last connections lasted that the bastion ended, one after the other.
     [ -z "$why" ] || error="$(date +%s) $why"
     case $why in *" closed by "*) lasted="$lived ${lasted% * *}" ;; *) lasted='' ;; esac
+    # A login is a dozen round trips, which take their time on a bad line.
+    if authenticated; then patience=$usual; else case $why in "no login within "*) patience=$((3 * usual)) ;; esac fi
     held=0
     # Other words are an account's that runs no commands.
     if grep -q '^scitex-ssh holds' "$state/session"; then held=1 mine=$name; else : >"$state/session"; fi
@@ -227,8 +229,9 @@ sweep() {
 }
 
 attempts=0 fails=0 child='' napper='' guard='' mode=hold pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
-patience=$(option ConnectTimeout)
-patience=$((${patience:-10} + 10))
+usual=$(option ConnectTimeout)
+usual=$((${usual:-10} + 10))
+patience=$usual
 case ${SCITEX_SSH_ATTEMPT-} in
 '')
     # The start: note which configuration this process has; then be, or start, what tries again.
@@ -259,9 +262,10 @@ case ${SCITEX_SSH_ATTEMPT-} in
     keeper=$PPID
     trap leave TERM INT HUP
     trap wake USR1
-    read -r attempts mode lived mine 2>/dev/null <"$state/attempts" || attempts=0 mode=hold lived=0 mine=
+    read -r attempts mode lived patience mine 2>/dev/null <"$state/attempts" ||
+        attempts=0 mode=hold lived=0 patience=$usual mine=
     attempt
-    echo "$attempts $mode $lived $mine" >"$state/attempts"
+    echo "$attempts $mode $lived $patience $mine" >"$state/attempts"
     delay
     [ "$pause" -lt 300 ] || rest
     note waiting "$why"

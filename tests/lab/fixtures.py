@@ -24,10 +24,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that boots hosts."""
+    """Mark every test that boots hosts; and where processes run side by side, give hosts to one of them."""
     for item in items:
-        if {"lab", "world", "equipped"} & set(getattr(item, "fixturenames", ())):
+        asked = {"lab", "world", "equipped"} & set(getattr(item, "fixturenames", ()))
+        suite = "here"
+        if asked:
             item.add_marker("lab")
+            given = getattr(item, "callspec", None)
+            named = [given.params[each] for each in asked if given and each in given.params]
+            suite = next((each for each in named if each in SUITES), SUITES[-1])
+        item.add_marker(pytest.mark.xdist_group(suite))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

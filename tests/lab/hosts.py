@@ -53,10 +53,10 @@ class Host(Machine):
 
     def add_user(self, name: str, sudo: Sudo | None = None, shell: str = "/bin/bash") -> None:
         """Add an account unless it is there, with PASSWORD as its password when its sudo asks for one."""
-        if self.sh(f"id {name}", check=False).status == 0:
-            return
         # '*' is a password that never matches; '!' would lock the account for keys as well.
-        self._files(f"useradd --create-home --shell {quote(shell)} --password '*' {name}")
+        self._files(
+            f"id {name} >/dev/null 2>&1 || useradd --create-home --shell {quote(shell)} --password '*' {name}"
+        )
         if sudo == "password":
             self._files("chpasswd", f"{name}:{PASSWORD}\n")
         if sudo:

@@ -140,7 +140,7 @@ def test_power_loss_tells_nobody(world: World) -> None:
     """The bastion believes in the session of a host that is gone."""
     with session(world):
         (flow,) = faults.flows(world.bastion, peer=world.workstation)
-        # What is not acknowledged is sent again, to a host that boots and knows of nothing: it would be told then.
+        # What is not acknowledged is sent again, and a host that boots and knows of nothing says so.
         world.bastion.wait_for("! ss -Hnt state established 'sport = :22' | awk '$2 > 0' | grep .")
         world.workstation.power_loss()
     time.sleep(2)  # the time in which a word of farewell would arrive

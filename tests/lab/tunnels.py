@@ -344,7 +344,7 @@ def traces(host: Host) -> Traces:
 def _passing(unit: str) -> bool:
     # Of the unit files all are looked at, of the units in memory only ours: sessions come and go, with the
     # folders of their users, and systemd forgets at any time a unit that does not exist.
-    return " " not in unit and not unit.startswith(("autossh", "scitex"))
+    return unit.endswith(" transient") or (" " not in unit and not unit.startswith(("autossh", "scitex")))
 
 
 @contextmanager

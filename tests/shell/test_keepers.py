@@ -260,7 +260,7 @@ class Folder:
         assert len(self.alive()) == count
 
     def decided(self) -> None:
-        """Wait for those who were asked to start it and still run: a late one may rightly take what is freed."""
+        """Wait for those who were asked to start it and still run: a late one may take what is freed."""
         deadline = time.monotonic() + 30
         while (late := _asked(self.path / "start")) and time.monotonic() < deadline:
             time.sleep(0.02)

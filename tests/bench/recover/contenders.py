@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.lab.world import World
 
-from .looking import PORT
+from .looking import PORT, Door
 
 KEY = "/home/alice/.ssh/id_ed25519"
 
@@ -28,20 +28,37 @@ class Contender:
     unit: str
     install: Callable[[World], object]
     keeper: str = ""
+    door: Door = PORT
+    # Whose sessions on the bastion are this one's.
+    account: str = "tunnel"
 
 
-def install_ours(**wanted: str) -> Callable[[World], object]:
+def install_ours(
+    port: int | None = PORT, bastion: str = "tunnel@bastion", **wanted: str
+) -> Callable[[World], object]:
     """Ours, by the generated script, with the options given."""
 
     def install(world: World) -> None:
         from scitex_ssh.backends.shell import baked
         from scitex_ssh.model import Tunnel
 
-        tunnel = Tunnel.of(PORT, "tunnel@bastion", KEY, **wanted)
+        tunnel = Tunnel.of(port, bastion, KEY, **wanted)
         world.workstation.write("/home/alice/setup.sh", baked("setup", [tunnel]))
         world.workstation.sh("sh setup.sh --yes", user="alice", timeout=90)
 
     return install
+
+
+def install_both(world: World) -> None:
+    """Ours, on a bastion that ours set up."""
+    from scitex_ssh.bastion import bastion_program
+
+    bastion = world.bastion
+    bastion.write("/root/bastion.sh", bastion_program())
+    bastion.sh("sh bastion.sh setup", timeout=90)
+    key = world.workstation.read(f"{KEY}.pub").strip()
+    bastion.sh(f"sh bastion.sh authorize lab1 -p {PORT} -k '{key}'", timeout=90)
+    install_ours(bastion=f"{ACCOUNT}@bastion")(world)
 
 
 def install_published(world: World) -> None:
@@ -119,10 +136,19 @@ def debian_package(name: str) -> bytes:
 
 
 UNIT = f"autossh-tunnel-{PORT}"
+ACCOUNT = "t-lab1"
 OURS = (
     Contender("scitex-ssh", "scitex-ssh", UNIT, install_ours()),
     Contender("scitex-ssh-fast", "profile fast", UNIT, install_ours(keepalive="fast")),
     Contender("scitex-ssh-patient", "profile patient", UNIT, install_ours(keepalive="patient")),
+    Contender("scitex-ssh-bastion", "on a bastion of ours", UNIT, install_both, account=ACCOUNT),
+    Contender(
+        "scitex-ssh-socket",
+        "on a Unix socket",
+        "autossh-tunnel-lab1",
+        install_ours(None, remote_socket="lab1", name="lab1"),
+        door="/tmp/scitex-ssh-lab1",
+    ),
     Contender("scitex-ssh-autossh", "engine autossh", UNIT, install_ours(engine="autossh"), "autossh"),
 )
 PEERS = (

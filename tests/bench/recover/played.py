@@ -15,7 +15,7 @@ from tests.lab.network import ip
 from tests.lab.world import World
 
 from .contenders import Contender
-from .looking import PORT, await_, listeners, processes, tried_every_second
+from .looking import Door, await_, listeners, processes, tried_every_second
 
 
 @dataclass
@@ -40,6 +40,10 @@ class Play:
     @property
     def bastion(self) -> Host:
         return self.world.bastion
+
+    @property
+    def door(self) -> Door:
+        return self.contender.door
 
     def first_attempt(self, known: set[int], seconds: float = 60) -> float:
         """When an ssh that was not there before begins."""
@@ -124,7 +128,7 @@ def kill_keeper(play: Play) -> float:
 @fault("kill -9 of the session's sshd", 2, 4)
 def kill_session(play: Play) -> float:
     play.anew = True
-    play.bastion.sh("pkill -9 -u tunnel '^sshd'")
+    play.bastion.sh(f"pkill -9 -u {play.contender.account} '^sshd'")
     return time.monotonic()
 
 
@@ -186,7 +190,7 @@ def power_loss(play: Play) -> float:
     faults.readdress_home(play.host)
     play.boot(play.host)
     begun = play.first_attempt(set())
-    assert play.before <= listeners(play.bastion, PORT), "The bastion has noticed."
+    assert play.before <= listeners(play.bastion, play.door), "The bastion has noticed."
     return begun
 
 
@@ -197,11 +201,11 @@ def stale_power(play: Play) -> float:
 
 @fault("stale listener, power loss, tried every second", 3, 6, after="ssh's first attempt")
 def stale_power_tried(play: Play) -> float:
-    with tried_every_second(play.world):
+    with tried_every_second(play.world, play.door):
         begun = power_loss(play)
         # Somebody goes on trying until the port is new.
         with suppress(TimeoutError):
-            await_(lambda: listeners(play.bastion, PORT) - play.before, play.give_up)
+            await_(lambda: listeners(play.bastion, play.door) - play.before, play.give_up)
     return begun
 
 
@@ -222,10 +226,10 @@ def black_hole(play: Play) -> float:
 
 @fault("NAT forgets the flow, tried every second", 15, 20, after="the fault")
 def black_hole_tried(play: Play) -> float:
-    with tried_every_second(play.world):
+    with tried_every_second(play.world, play.door):
         begun = black_hole(play)
         with suppress(TimeoutError):
-            await_(lambda: listeners(play.bastion, PORT) - play.before, play.give_up)
+            await_(lambda: listeners(play.bastion, play.door) - play.before, play.give_up)
     return begun
 
 

@@ -13,7 +13,7 @@ from tests.lab.hosts import Host
 from tests.lab.world import World
 
 from .contenders import Contender
-from .looking import PORT, answers, await_, listeners
+from .looking import answers, await_, listeners
 from .played import FAULTS, Play
 
 # A recovery that takes longer than this is not delayed by what the others do.
@@ -54,7 +54,7 @@ class Stage:
         # Uneven, so that the fault meets ssh's own clock at any point of its round.
         time.sleep(self.settle * random.uniform(1, 2))
         with self.turns:
-            before = listeners(self.world.bastion, PORT)
+            before = listeners(self.world.bastion, self.contender.door)
             length = row.quick if self.quick else row.outage
             play = Play(self.world, self.contender, length, self.give_up, before, self.turns)
             with _ended(play):
@@ -77,13 +77,14 @@ class Stage:
         return None if answered is None else max(answered - begun, 0)
 
     def _answered(self, play: Play, end: float) -> float | None:
-        """When the port answered, or nothing until then."""
+        """When the door answered, or nothing until then."""
+        bastion, door = self.world.bastion, self.contender.door
         if play.anew:
             try:
-                await_(lambda: listeners(self.world.bastion, PORT) - play.before, end - time.monotonic())
+                await_(lambda: listeners(bastion, door) - play.before, end - time.monotonic())
             except TimeoutError:
                 return None
-        return answers(self.world, end - time.monotonic())
+        return answers(self.world, end - time.monotonic(), door)
 
     def reset(self) -> None:
         """The tunnel stands, with nothing left of the run before."""
@@ -94,11 +95,11 @@ class Stage:
         host.sh(f"systemctl stop {unit}; systemctl reset-failed {unit}", check=False)
         # Gently, and none that is logging in: newer sshd take a login that is killed for an attack, and
         # refuse the address for a while (PerSourcePenalties).
-        bastion.sh("pkill -u tunnel; systemctl start ssh", check=False)
+        bastion.sh(f"pkill -u {self.contender.account}; systemctl start ssh", check=False)
         with suppress(TimeoutError):
-            await_(lambda: not listeners(bastion, PORT), 5)
+            await_(lambda: not listeners(bastion, self.contender.door), 5)
         host.sh(f"systemctl start {unit}")
-        if answers(self.world, 60) is None:
+        if answers(self.world, 60, self.contender.door) is None:
             raise RuntimeError(f"{self.contender.title} does not stand.\n{host.journal(unit)[-2000:]}")
 
 
