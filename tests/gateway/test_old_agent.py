@@ -173,6 +173,6 @@ def test_the_published_agent_tunnels_through_our_gateway(bastion: Bastion) -> No
         until(lambda: held.public_key not in bastion.settings.authorized_keys.read_text())  # type: ignore[union-attr]  # it is set above
     finally:
         agent.send_signal(signal.SIGINT)
-        agent.wait(20)
+        agent.wait(60)
     assert bastion.settings.authorized_keys is not None
     assert bastion.settings.authorized_keys.read_text() == "# a line of somebody else\n"

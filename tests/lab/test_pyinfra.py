@@ -57,6 +57,7 @@ def executions(host: Host) -> Iterator[list[str]]:
         yield found
         running.terminate()
         _, err = running.communicate(timeout=10)
+    host.sh("rm /run/sshd_verbose")
     found += re.findall(r"Starting session: (.*)", err)
 
 

@@ -135,12 +135,13 @@ def test_the_unit_is_locked_in(desk: World) -> None:
 
 def test_systemctl_shows_a_tunnel(desk: World) -> None:
     """Active, enabled, with a description that says what it is; and the log tells nothing bad."""
+    cursor = desk.workstation.sh("journalctl -n 0 --show-cursor").stdout.split("cursor: ")[-1].strip()
     done(cli(desk, "setup", *WANTED.argv))
     shown = desk.workstation.sh(f"systemctl status --no-pager {WANTED.unit}").stdout
     assert f"{WANTED.unit} - SSH tunnel 2222" in shown
     assert "enabled" in shown
     assert "active (running)" in shown
-    warnings = desk.workstation.journal(WANTED.unit, "-p", "warning")
+    warnings = desk.workstation.journal(WANTED.unit, "-p", "warning", f"--after-cursor={cursor}")
     assert warnings == ""
 
 

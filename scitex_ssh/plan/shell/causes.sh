@@ -16,14 +16,62 @@ ask_bastion() {
         sed -n '/^scitex-ssh begins$/,/^scitex-ssh ends$/{ /^scitex-ssh [a-z]*$/d; p; }'
 }
 
-# bastion_settings: the lines of sshd_config that concern tunnels, as FILE:NUMBER:LINE, where they can be read.
+# bastion_settings: the lines of sshd_config that concern our tunnels, as FILE:NUMBER:LINE, where they can be read.
 bastion_settings() {
     if [ ! -e "$work/$t_name.sshd" ]; then
         # shellcheck disable=SC2016  # expanded there
-        ask_bastion 'cd /etc/ssh && grep -HniE "^[[:space:]]*(AllowTcpForwarding|DisableForwarding|PermitListen|PermitOpen|GatewayPorts|UnusedConnectionTimeout|ClientAlive|Match)" sshd_config.d/*.conf sshd_config' \
-            >"$work/$t_name.sshd"
+        ask_bastion 'echo "me $(id -un) $(id -Gn)"; cd /etc/ssh && grep -HniE "^[[:space:]]*(AllowTcpForwarding|DisableForwarding|PermitListen|PermitOpen|GatewayPorts|UnusedConnectionTimeout|ClientAlive|Match)" sshd_config.d/*.conf sshd_config' |
+            meant_for_us >"$work/$t_name.sshd"
     fi
     cat "$work/$t_name.sshd"
+}
+# meant_for_us: of such lines, after one with "me", our account and its groups, those that no Match keeps from
+# us. What a Match asks besides the account (an address) is taken to be so: we do not know how sshd sees us.
+meant_for_us() {
+    awk '
+        function like(pattern, name) {
+            gsub(/[.]/, "[.]", pattern)
+            gsub(/[$]/, "[$]", pattern)
+            gsub(/[*]/, ".*", pattern)
+            gsub(/[?]/, ".", pattern)
+            return name ~ "^" pattern "$"
+        }
+        function listed(list, name, patterns, count, i, found) {
+            gsub(/"/, "", list)
+            count = split(list, patterns, ",")
+            for (i = 1; i <= count; i++) {
+                if (patterns[i] ~ /^!/) {
+                    if (like(substr(patterns[i], 2), name)) return 0
+                } else if (like(patterns[i], name)) found = 1
+            }
+            return found
+        }
+        function applies(text, words, count, i, what, in_group, each) {
+            gsub(/=/, " ", text)
+            count = split(text, words)
+            for (i = 2; i <= count; i++) {
+                what = tolower(words[i])
+                if (what == "all") continue
+                if (what == "invalid-user") return 0
+                i++
+                if (what == "user" && !listed(words[i], user)) return 0
+                if (what == "group") {
+                    in_group = 0
+                    for (each in groups) if (listed(words[i], groups[each])) in_group = 1
+                    if (!in_group) return 0
+                }
+            }
+            return 1
+        }
+        NR == 1 { user = $2; for (i = 3; i <= NF; i++) groups[i] = $i; next }
+        {
+            file = text = $0
+            sub(/:.*/, "", file)
+            sub(/^[^:]*:[0-9]*:[ \t]*/, "", text)
+            if (file != last) { last = file; ours = 1 }
+            if (tolower(text) ~ /^match[ \t=]/) { ours = applies(text); next }
+            if (ours) print
+        }'
 }
 # setting NAME VALUE: the first such line, as evidence; fails where there is none.
 setting() { bastion_settings | grep -iE ":[[:space:]]*$1[[:space:]=]+$2" | head -n 1 | grep .; }
