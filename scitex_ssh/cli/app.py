@@ -33,6 +33,7 @@ ELSEWHERE: dict[str, str] = {
     "attach": "scitex_ssh.cli.remote:attach",
     "exec": "scitex_ssh.cli.remote:exec_",
     "probe": "scitex_ssh.cli.remote:probe",
+    "render": "scitex_ssh.cli.render:render",
     "ssh-config": "scitex_ssh.cli.ssh_config:ssh_config",
 }
 
@@ -146,7 +147,7 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Change nothing; show wh
 _yes = click.option("--yes", is_flag=True, help="Say yes where a person would be asked; never ask.")
 
 
-def _description(command: Command) -> Command:
+def describing(command: Command) -> Command:
     """The flags that describe a tunnel."""
     for option in reversed(
         [
@@ -214,7 +215,7 @@ _accept_listening = click.option(
 
 @_both
 @click.command("setup", context_settings=SETTINGS)
-@_description
+@describing
 @_accept_new
 @_fingerprint
 @_accept_listening
@@ -393,7 +394,7 @@ def script() -> None:
 
 
 @script.command("setup")
-@_description
+@describing
 def script_setup(secret_key: str | None, bastion: str | None, port: str | None, **flags: Any) -> int:
     """Print a script that sets one tunnel up."""
     tunnel = api.described(port, bastion, secret_key, **flags)

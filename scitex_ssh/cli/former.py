@@ -8,10 +8,10 @@ import click
 
 from scitex_ssh.errors import error
 
-# What version 1.2 rendered or ran from a JSON file is not done so any more.
+# What version 1.2 rendered or ran from a JSON file has other flags now.
 GONE = {
-    "render-argv": "scitex-ssh script setup, which prints all that it runs",
-    "forward": "ssh -N -L PORT:HOST:PORT with the host that the discovery file names",
+    "render-argv": "scitex-ssh render --as argv, with the flags of setup",
+    "forward": "scitex-ssh forward --discovery FILE -b BASTION -s KEY",
 }
 RENAMED = {"setup-tunnel": "setup", "remove-tunnel": "remove", "show-status": "status"}
 

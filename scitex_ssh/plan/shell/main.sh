@@ -14,7 +14,7 @@ take_fingerprint() {
 }
 
 options() {
-    dry_run=0 accept_new=0 accept_listening=0 must_exist=0 wait_seconds=30 wanted='' fingerprint='' any_port=0 yes=0
+    dry_run=0 accept_new=0 accept_listening=0 must_exist=0 wait_seconds=30 wanted='' fingerprint='' any_port=0 yes=0 wanted_text=''
     for option in "$@"; do
         case $option in
         --dry-run) dry_run=1 ;;
@@ -27,6 +27,7 @@ options() {
         --name=*) wanted="$wanted ${option#*=}" ;;
         --port=*) wanted="$wanted $(tunnel_on "${option#*=}")" ;;
         --foreground=*) foreground=${option#*=} ;;
+        --text=*) wanted_text=${option#*=} ;;
         --any-port) any_port=1 ;;
         --must-exist) must_exist=1 ;;
         --yes) yes=1 ;;
@@ -53,12 +54,26 @@ main() {
     setup) setup_all "$@" ;;
     remove) remove_all "$@" ;;
     foreground) foreground_one ;;
+    render) render_one ;;
     doctor) doctor_all ;;
     status)
         for n in $tunnels; do forget && "bind_$n" && located && wanted="$wanted $t_name"; done
         status_all
         ;;
     esac
+}
+
+# The text --text of the first tunnel, as set-up would write it. Nothing is looked at but what the text needs.
+render_one() {
+    forget
+    bind_1
+    # Whoever keeps a tunnel of that name now: what was asked for is shown.
+    choose_keeper() { :; }
+    fill_in || finish
+    case $wanted_text in ssh_config) check_key || finish ;; esac
+    "text_$wanted_text" >"$work/text"
+    while IFS= read -r line; do show_line "$line"; done <"$work/text"
+    finish
 }
 
 # One tunnel, kept by this very process, from a folder of the caller's, until it is asked to end.
