@@ -343,6 +343,8 @@ FIELDS = {
     "tunnels[].engine": "`ssh` or `autossh`.",
     "tunnels[].key": "The path of the key.",
     "tunnels[].user": "The account that keeps the tunnel.",
+    "tunnels[].pid": "The process that keeps it, or null.",
+    "tunnels[].started": "When that process began (Unix time), or null.",
     "tunnels[].since": "Unix time of the last change (connected, lost, waiting), or null.",
     "tunnels[].restarts": "How often it began anew since the service was started.",
     "tunnels[].uptime": "Seconds since its connection was made, or null when there is none.",
@@ -578,7 +580,8 @@ def _samples() -> dict[str, object]:
             50,
             "tunnel|2222|level=verified|cause=|detail=answers with this host's own key|bastion=tunnel@bastion"
             "|forwards=remote localhost:2222 localhost:22|levels=verified"
-            "|target=localhost:22|keeper=systemd|adopted=|since=1700000000|uptime=60|restarts=3|user=alice"
+            "|target=localhost:22|keeper=systemd|adopted=|pid=812|started=1699999990"
+            "|since=1700000000|uptime=60|restarts=3|user=alice"
             "|error=the name bastion does not resolve.|error_at=1699999990|next_retry="
             "|take_back=hold|engine=ssh|key=/home/alice/.ssh/id_ed25519",
             "tunnel|2223|level=down|cause=unit-stopped|detail=the unit is inactive (success)"

@@ -80,6 +80,13 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "absolute path where a Unix socket is meant.",
     ),
     Problem(
+        "bad-discovery",
+        Exit.CONFIGURATION,
+        "{path} is no discovery file: {why}.",
+        'look at it, or wait until the job has written it; it is a JSON object with "node": "gpu07" and, '
+        'for each port, a name: "web_port": 8080.',
+    ),
+    Problem(
         "local-port-privileged",
         Exit.USAGE,
         "port {port} of this machine is below 1024, and a tunnel runs without the right to open it.",

@@ -119,7 +119,7 @@ def rows(seen: Iterable[Observation]) -> list[str]:
                 one.tunnel,
                 one.level,
                 facts.get("bastion") or "?",
-                _leads_to(facts),
+                leads_to(facts),
                 facts.get("keeper", "") + (" (adopted)" if facts.get("adopted") else ""),
                 _ago(facts.get("since", "")),
                 facts.get("restarts", ""),
@@ -169,7 +169,7 @@ def _proof(proof: Proof) -> str:
     )
 
 
-def _leads_to(facts: Mapping[str, str]) -> str:
+def leads_to(facts: Mapping[str, str]) -> str:
     """What a tunnel forwards: the target alone for the usual one, else each forward in short."""
     forwards = facts.get("forwards", "").split(",")
     if len(forwards) == 1 and forwards[0].startswith("remote localhost:"):

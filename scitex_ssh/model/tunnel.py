@@ -90,8 +90,9 @@ class Tunnel:
         user = self.bastion.user or self.user or "root"
         taken: set[tuple[bool, object]] = set()
         for each in self.forwards:
-            where = each.listen if each.port is None else each.port
-            if each.port != 0 and (each.on_bastion, where) in taken:
+            # Two that the bastion picks a port for are one to ssh if they are the same in all else.
+            where = str(each) if each.port == 0 else each.listen if each.port is None else each.port
+            if (each.on_bastion, where) in taken:
                 raise InputError("bad-forward", flag="-R", value=shown(str(each.listen)), why=TWICE)
             taken.add((each.on_bastion, where))
             if each.port is None or not 0 < each.port < PRIVILEGED:

@@ -55,7 +55,8 @@ class Observation:
         level: one of `LEVELS`.
         facts: ``cause`` (a slug or ""), ``detail`` (words), ``bastion``, ``target`` (of the first forward),
             ``forwards`` ("KIND LISTEN TARGET" with commas between), ``levels`` (one each), ``keeper``,
-            ``user``, ``since`` (Unix time of the last change, seconds, or ""), ``uptime``
+            ``user``, ``pid`` of what keeps it and ``started`` (Unix time, or ""), ``since`` (Unix time of
+            the last change, or ""), ``uptime``
             (seconds since it connected, or ""), ``error`` (the last one, in words) with ``error_at``,
             ``next_retry`` (Unix time, where it waits for one), ``restarts`` (a number), ``engine``, ``key``,
             ``take_back`` (``hold``, ``plain`` or ""), ``adopted`` (``yes`` or "").
@@ -306,6 +307,8 @@ def _observation(seen: Observation) -> dict[str, object]:
         "engine": facts.get("engine", ""),
         "key": facts.get("key", ""),
         "user": facts.get("user", ""),
+        "pid": _number(facts, "pid"),
+        "started": _number(facts, "started"),
         "since": _number(facts, "since"),
         "restarts": int(facts.get("restarts") or 0),
         "uptime": _number(facts, "uptime"),

@@ -43,6 +43,8 @@ def test_a_tunnel_is_called_by_what_it_opens(values: dict[str, Any], name: str) 
         ({"local": "9000:a:1", "target": "a:1"}, "missing-field"),
         ({"port": 2222, "remote": "2222:a:1"}, "bad-forward"),
         ({"local": "9000:a:1", "dynamic": "9000"}, "bad-forward"),
+        ({"remote": ["0:a:1", "0:a:1"], "name": "x"}, "bad-forward"),
+        ({"remote": ["0", "0"], "name": "x"}, "bad-forward"),
         ({"local": "80:a:1"}, "local-port-privileged"),
         ({"remote": "80:a:1"}, "port-privileged"),
         ({"port": 2222, "name": "2223"}, "bad-name"),
@@ -57,6 +59,12 @@ def test_what_cannot_stand_together_is_refused(values: dict[str, Any], slug: str
     with pytest.raises(InputError) as refusal:
         of(**values)
     assert refusal.value.slug == slug
+
+
+def test_the_bastion_may_pick_two_ports_for_two_targets() -> None:
+    """To ssh they differ, so each gets a port of its own."""
+    tunnel = of(remote=["0:a:1", "0:a:2", "[::1]:0:a:1"], name="x")
+    assert [str(each.listen) for each in tunnel.forwards] == ["localhost:0", "localhost:0", "[::1]:0"]
 
 
 def test_the_same_port_may_be_open_at_both_ends() -> None:

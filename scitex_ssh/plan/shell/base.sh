@@ -126,7 +126,7 @@ take_lock() {
 # The same program again in a service of its own, where a tunnel that stands is about to be changed: whoever
 # logged in through that tunnel loses the terminal with it, and the change must be proven or undone all the same.
 detach() {
-    [ -z "${SCITEX_SSH_DETACHED-}" ] && have systemd-run && copy_program || return 0
+    [ -z "${SCITEX_SSH_DETACHED-}" ] && have systemd-run && [ -d /run/systemd/system ] && copy_program || return 0
     # Without root the user's own systemd, where there is one that answers.
     ours=
     if [ "$me" != root ]; then

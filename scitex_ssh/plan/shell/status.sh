@@ -70,12 +70,23 @@ observe() {
         [ "$uptime" -ge 0 ] || uptime=0
     fi
     if [ -n "$adopted" ]; then t_target=; fi
+    find_process
     tell tunnel "$t_name" level="$level" cause="$cause" detail="$detail" bastion="$t_bastion" target="$t_target" \
         keeper="$t_keeper" \
         forwards="$(printf '%s' "$t_forwards" | tr '\n' ',')" levels="${seen_levels# }" \
-        adopted="$adopted" since="$since" restarts="$restarts" user="$t_user" \
+        adopted="$adopted" pid="$pid" started="$started" since="$since" restarts="$restarts" user="$t_user" \
         error="$error" error_at="$error_at" next_retry="$next_retry" uptime="$uptime" \
         take_back="$(take_back_way)" engine="$(written engine)" key="$(written key)"
+}
+
+# find_process: the number of the process that keeps the tunnel, and when it began (Unix time), in $pid and $started.
+find_process() {
+    started=''
+    if [ -n "$t_unit" ]; then pid=$(unit_property "$t_unit" MainPID); else pid=$(held_pid); fi
+    case $pid in '' | 0 | *[!0-9]*) pid='' && return ;; esac
+    booted=$(sed -n 's/^btime //p' /proc/stat 2>/dev/null)
+    born=$(birth "$pid")
+    [ -z "$booted" ] || [ -z "$born" ] || started=$((booted + born / $(getconf CLK_TCK 2>/dev/null || echo 100)))
 }
 
 read_error() {

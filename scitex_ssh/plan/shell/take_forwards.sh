@@ -189,14 +189,16 @@ combine() {
     side=here
     ! on_bastion || side=there
     ports="$ports$t_port "
-    case $t_port:$seen_forwards in
-    0:*) ;;
-    *" $side:$t_port "*)
+    # Two that the bastion picks a port for are one to ssh if they are the same in all else.
+    opens=$t_port
+    [ "$t_port" != 0 ] || opens=$t_kind:$t_listen:$t_target
+    case $seen_forwards in
+    *" $side:$opens "*)
         problem bad-forward flag=-R value="$(quoted "$t_listen")" why="it is wanted twice in one tunnel"
         return
         ;;
     esac
-    seen_forwards="$seen_forwards$side:$t_port "
+    seen_forwards="$seen_forwards$side:$opens "
     case $side:$t_port in
     there:/*) first_socket=${first_socket:-$t_port} ;;
     there:0) ;;
