@@ -256,6 +256,7 @@ hosts:
   lab1: {exec: allow, copy: allow}
 bastion: tunnel@gw.example.com
 key: ~/.ssh/id_ed25519
+keeper: systemd-user
 keepalive: fast
 """
     return _page(

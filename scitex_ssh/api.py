@@ -79,7 +79,7 @@ def setup(
     target: object = None,
     user: object = None,
     engine: object = "ssh",
-    keeper: object = "auto",
+    keeper: object = None,
     keepalive: object = None,
     name: object = None,
     remote: object = None,
@@ -108,7 +108,7 @@ def setup(
         user: the account that keeps the tunnel, by default the caller (through sudo, its caller).
         engine: ``ssh`` or ``autossh``.
         keeper: what keeps it alive: ``auto``, ``systemd``, ``systemd-user``, ``cron``, ``profile``,
-            ``nohup``, ``screen`` or ``tmux`` (docs/reference/keepers.md).
+            ``nohup``, ``screen`` or ``tmux`` (docs/reference/keepers.md); by default as told there.
         keepalive: ``fast``, ``default``, ``patient`` or ``INTERVALxCOUNT`` (seconds, probes).
         accept_new_host_key: trust the bastion's host key where none is known.
         host_key_fingerprint: ``SHA256:...``; trust it only if this is its fingerprint.
@@ -228,8 +228,9 @@ def described(port: object, bastion_server: object, secret_key_path: object, **m
     Raises:
         InputError: for what is missing or cannot be right.
     """
-    if "keepalive" in more:
-        more["keepalive"] = _given(more["keepalive"], "keepalive", "--keepalive")
+    for name in ("keeper", "keepalive"):
+        if name in more:
+            more[name] = _given(more[name], name, f"--{name}")
     return Tunnel.of(
         port,
         _given(bastion_server, "bastion", "-b"),

@@ -14,6 +14,8 @@ DESCRIBED = {
     "bastion": "The bastion, [user@]host[:port], where neither -b nor SCITEX_SSH_BASTION_SERVER gives one.",
     "key": "The private key, an absolute path or one below ~/, where neither -s nor "
     "SCITEX_SSH_SECRET_KEY_PATH gives one.",
+    "keeper": "What keeps a tunnel alive (auto, systemd, systemd-user, cron, profile, nohup, screen, tmux), "
+    "where --keeper is not given.",
     "keepalive": "fast, default, patient, or INTERVALxCOUNT, where --keepalive is not given.",
 }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scitex_ssh import config
 
 VARIABLES = {"bastion": "SCITEX_SSH_BASTION_SERVER", "key": "SCITEX_SSH_SECRET_KEY_PATH"}
-BUILT_IN = {"keepalive": "default"}
+BUILT_IN = {"keeper": "auto", "keepalive": "default"}
 
 
 @dataclass(frozen=True)

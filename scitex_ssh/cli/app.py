@@ -184,9 +184,8 @@ def describing(command: Command) -> Command:
             click.option(
                 "--keeper",
                 metavar="KEEPER",
-                default="auto",
                 help="What keeps it alive: systemd (needs root), systemd-user, cron, profile, nohup, screen, "
-                "tmux; auto takes the first of the first four that will do, and says so.",
+                "tmux; auto takes the first of the first four that will do, and says so.  [default: auto]",
             ),
             click.option("--engine", metavar="ssh|autossh", default="ssh", help="What holds the connection."),
             click.option(

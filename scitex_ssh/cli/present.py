@@ -111,7 +111,7 @@ def table(seen: Iterable[Observation]) -> None:
 
 def rows(seen: Iterable[Observation]) -> list[str]:
     """The lines of the table; none where there is no tunnel."""
-    cells = [["NAME", "LEVEL", "BASTION", "TARGET", "KEEPER", "SINCE", "RESTARTS", "DETAIL"]]
+    cells = [["NAME", "LEVEL", "BASTION", "FORWARDS", "KEEPER", "SINCE", "RESTARTS", "DETAIL"]]
     for one in seen:
         facts = one.facts
         cells.append(

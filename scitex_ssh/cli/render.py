@@ -66,7 +66,7 @@ def _tunnel(context: click.Context, flags: dict[str, Any]) -> Tunnel:
     if given and given <= {"port", "name"}:
         wanted = str(api.named(flags["port"], flags["name"]))
         for each in standing.tunnels():
-            if each.name == wanted or (flags["name"] is None and wanted in each.ports):
+            if each.description and (each.name == wanted or (flags["name"] is None and wanted in each.ports)):
                 return _recalled(each)
         if flags["bastion"] is None or flags["secret_key"] is None:
             raise error("no-such-tunnel", name=wanted)

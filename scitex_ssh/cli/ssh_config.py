@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
 from scitex_ssh.cli import present
 from scitex_ssh.errors import Exit, InputError, error
+from scitex_ssh.health import standing
 from scitex_ssh.model import Destination, TunnelName
 from scitex_ssh.render.client_config import Machine, Way, config, pins
 
-_TUNNELS = Path("/etc/scitex-ssh/tunnels")
 _HOST_KEYS = Path("/etc/ssh")
 _FOLDER = "~/.ssh/config.d"
 _SSHD = ("localhost:22", "127.0.0.1:22", "[::1]:22")
@@ -52,8 +50,8 @@ def ssh_config(name: str | None, via: str | None, source: str | None, write: boo
 def _this(name: str | None) -> Machine:
     """This machine, by the descriptions of its tunnels."""
     ways, user = [], ""
-    for description in _descriptions():
-        for each in description["forwards"]:
+    for description in (tunnel.description for tunnel in standing.tunnels()):
+        for each in description.get("forwards", ()):
             if each["kind"] == "remote" and each["target"] in _SSHD:
                 ways.append(Way(Destination.parse(description["bastion"]), each["listen"]))
                 user = user or description["user"]
@@ -63,11 +61,6 @@ def _this(name: str | None) -> Machine:
     keys = [" ".join(path.read_text().split()[:2]) for path in sorted(_HOST_KEYS.glob("ssh_host_*_key.pub"))]
     called = TunnelName(name or platform.node().partition(".")[0].lower())
     return Machine(called, user, tuple(keys), tuple(ways))
-
-
-def _descriptions() -> Iterator[Any]:
-    for path in sorted(_TUNNELS.glob("*/tunnel.json")):
-        yield json.loads(path.read_text(encoding="utf-8"))
 
 
 def _as_dict(machine: Machine) -> dict[str, object]:

@@ -11,10 +11,12 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from scitex_ssh import __version__
+from scitex_ssh.health import standing
+from scitex_ssh.health.standing import Standing
 
 README = """\
 What scitex-ssh doctor saw on this machine, to be read by whoever helps. Look through it before you send it:
@@ -23,11 +25,12 @@ it names hosts, accounts and paths. It holds no private key and no passphrase.
 doctor.txt                  the checks, in words
 doctor.json, status.json    the same and all tunnels, for programs
 versions.txt                this machine and its ssh
-tunnels/PORT/               the files of each tunnel, its unit and its journal
+tunnels/NAME/               the files of each tunnel, its unit and its journal, or the log of its process
 """
 
 # By name, so that nothing comes along that happens to lie there; `key` leads to the private key.
 FILES = ("ssh_config", "known_hosts", "tunnel.json")
+_MOST = 30000
 _PRIVATE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
@@ -37,7 +40,7 @@ def contents(
     doctor: Mapping[str, object],
     status: Mapping[str, object],
     words: str,
-    folder: Path = Path("/etc/scitex-ssh/tunnels"),
+    tunnels: Iterable[Standing] | None = None,
 ) -> dict[str, str]:
     """The texts of the archive by their names in it, each without a private key that may have got in."""
     texts = {
@@ -46,7 +49,7 @@ def contents(
         "doctor.json": json.dumps(dict(doctor), indent=2),
         "status.json": json.dumps(dict(status), indent=2),
         "versions.txt": _versions(),
-        **dict(_tunnels(folder)),
+        **dict(_tunnels(standing.tunnels() if tunnels is None else tunnels)),
     }
     return {name: _PRIVATE.sub("[a private key was here]", text) for name, text in texts.items()}
 
@@ -71,16 +74,21 @@ def write(path: Path, texts: Mapping[str, str]) -> None:
         raise
 
 
-def _tunnels(folder: Path) -> Iterator[tuple[str, str]]:
-    for tunnel in sorted(folder.glob("*")):
+def _tunnels(tunnels: Iterable[Standing]) -> Iterator[tuple[str, str]]:
+    for tunnel in tunnels:
+        place = f"tunnels/{tunnel.name}"
         for name in FILES:
-            if (tunnel / name).is_file():
-                yield f"tunnels/{tunnel.name}/{name}", _text(tunnel / name)
-        unit = f"autossh-tunnel-{tunnel.name}.service"
-        yield f"tunnels/{tunnel.name}/unit.txt", _said("systemctl", "cat", "--no-pager", unit)
-        yield f"tunnels/{tunnel.name}/status.txt", _said("systemctl", "status", "--no-pager", unit)
-        yield f"tunnels/{tunnel.name}/journal.txt", _said("journalctl", "--no-pager", "-n", "300", "-u", unit)
-        yield f"tunnels/{tunnel.name}/state.txt", _text(Path("/run/scitex-ssh") / tunnel.name / "state")
+            if (tunnel.folder / name).is_file():
+                yield f"{place}/{name}", _text(tunnel.folder / name)
+        if tunnel.unit is None:
+            yield f"{place}/log.txt", _text(tunnel.state / "log")[-_MOST:]
+        else:
+            whose = ["--user"] if tunnel.keeper == "systemd-user" else []
+            yield f"{place}/unit.txt", _said("systemctl", *whose, "cat", "--no-pager", tunnel.unit)
+            yield f"{place}/status.txt", _said("systemctl", *whose, "status", "--no-pager", tunnel.unit)
+            journal = ("journalctl", *whose, "--no-pager", "-n", "300", "-u", tunnel.unit)
+            yield f"{place}/journal.txt", _said(*journal)
+        yield f"{place}/state.txt", _text(tunnel.state / "state")
 
 
 def _versions() -> str:

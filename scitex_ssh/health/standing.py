@@ -20,14 +20,14 @@ class Standing:
 
     Attributes:
         folder: where its files are; its name is the tunnel's.
-        description: its tunnel.json.
-        own: it is the caller's own and not the whole machine's.
+        description: its tunnel.json; empty where that cannot be read.
+        keeper: what keeps it alive.
         state: the folder of what its supervisor writes.
     """
 
     folder: Path
     description: Mapping[str, Any]
-    own: bool
+    keeper: str
     state: Path
 
     @property
@@ -38,40 +38,41 @@ class Standing:
     @property
     def unit(self) -> str | None:
         """The unit that keeps it, if one does."""
-        kept = self.description.get("keeper") in ("systemd", "systemd-user")
-        return f"autossh-tunnel-{self.name}.service" if kept else None
+        return f"autossh-tunnel-{self.name}.service" if self.keeper.startswith("systemd") else None
 
     @property
     def ports(self) -> set[str]:
         """The ports of the bastion that lead here."""
-        listens = (each for each in self.description["forwards"] if each["kind"] in ("remote", "socks"))
+        listens = (
+            each for each in self.description.get("forwards", ()) if each["kind"] in ("remote", "socks")
+        )
         return {str(each["listen"]).rpartition(":")[2] for each in listens}
 
 
-def tunnels(system: Path = SYSTEM) -> Iterator[Standing]:
-    """All of them; one whose description cannot be read is left out."""
-    for folder in sorted(system.glob("*")):
-        yield from _one(folder, False, Path("/run/scitex-ssh") / folder.name)
+def tunnels(system: Path | None = None) -> Iterator[Standing]:
+    """All of them."""
+    for folder in sorted((system or SYSTEM).glob("*")):
+        yield Standing(folder, _description(folder), "systemd", Path("/run/scitex-ssh") / folder.name)
     host = platform.node()
     for home, config, states in _homes():
         for folder in sorted((config / "scitex-ssh/tunnels").glob("*")):
             # A home may be shared among hosts, and the tunnel is one host's.
-            keeper = _keeper(folder)
-            if keeper == f"systemd-user on {host}":
-                yield from _one(folder, True, Path(f"/run/user/{home.pw_uid}/scitex-ssh") / folder.name)
-            elif keeper.endswith(f" on {host}"):
-                yield from _one(folder, True, states / "scitex-ssh" / host / folder.name)
+            keeper, _, kept_on = _kept(folder).partition(" on ")
+            if kept_on == host:
+                run = Path(f"/run/user/{home.pw_uid}/scitex-ssh")
+                state = run if keeper == "systemd-user" else states / "scitex-ssh" / host
+                yield Standing(folder, _description(folder), keeper, state / folder.name)
 
 
-def _one(folder: Path, own: bool, state: Path) -> Iterator[Standing]:
+def _description(folder: Path) -> Mapping[str, Any]:
     try:
-        description = json.loads((folder / "tunnel.json").read_text("utf-8"))
-        yield Standing(folder, {**description, "forwards": [*description["forwards"]]}, own, state)
-    except (OSError, ValueError, KeyError, TypeError):
-        return
+        said = json.loads((folder / "tunnel.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
-def _keeper(folder: Path) -> str:
+def _kept(folder: Path) -> str:
     try:
         lines = (folder / "ssh_config").read_text("utf-8", "replace").splitlines()
     except OSError:

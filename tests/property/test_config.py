@@ -101,7 +101,8 @@ PLAIN = [
     ("hosts:\n  lab1: {tunnels: deny, exec: allow}\ndefault: {tunnels: allow}\n", "deny"),
     ("default:\n    tunnels: deny\nhosts:\n  'LAB1':\n      exec: deny\n      tunnels: allow", "allow"),
     (
-        "bastion: tunnel@gw:22\nkey: '~/my key'\nkeepalive: 5x2\n\nhosts:\n\n  lab2:\n    tunnels: deny\n",
+        "bastion: tunnel@gw:22\nkey: '~/my key'\nkeeper: cron\nkeepalive: 5x2\n\n"
+        "hosts:\n\n  lab2:\n    tunnels: deny\n",
         "unset",
     ),
     ("default:\r\n  tunnels: deny\r\n", "deny"),

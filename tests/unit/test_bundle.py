@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scitex_ssh.health import bundle
+from scitex_ssh.health import bundle, standing
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def tunnels(tmp_path: Path) -> Path:
 def test_no_private_key_gets_in(tunnels: Path, tmp_path: Path) -> None:
     """Neither by its link nor by a mistake; what stands around it does."""
     path = tmp_path / "support.tar.gz"
-    bundle.write(path, bundle.contents({"checks": []}, {"tunnels": []}, "ok  all\n", tunnels))
+    bundle.write(
+        path, bundle.contents({"checks": []}, {"tunnels": []}, "ok  all\n", standing.tunnels(tunnels))
+    )
     with tarfile.open(path) as archive:
         files = {
             each.name: (archive.extractfile(each) or archive.fileobj).read().decode()  # type: ignore[union-attr]

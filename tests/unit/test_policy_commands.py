@@ -114,13 +114,18 @@ def test_the_order_of_defaults(
         rows = told(capsys, "config", "show", "--origin")[1].splitlines()[1:]
         return [" ".join(row.split()) for row in rows]
 
-    assert shown() == ["bastion - not set", "key - not set", "keepalive default built in"]
+    assert shown() == [
+        "bastion - not set",
+        "key - not set",
+        "keeper auto built in",
+        "keepalive default built in",
+    ]
     config.SYSTEM.parent.mkdir()
     config.SYSTEM.write_text("bastion: a@sys\nkeepalive: fast\n")
-    assert shown()[::2] == [f"bastion a@sys {config.SYSTEM}", f"keepalive fast {config.SYSTEM}"]
+    assert shown()[::3] == [f"bastion a@sys {config.SYSTEM}", f"keepalive fast {config.SYSTEM}"]
     own = home / ".scitex/ssh/config.yaml"
     own.parent.mkdir(parents=True)
-    own.write_text("bastion: a@own\nkey: ~/k\n")
+    own.write_text("bastion: a@own\nkey: ~/k\nkeeper: cron\n")
     assert shown()[:2] == [f"bastion a@own {own}", f"key ~/k {own}"]
     monkeypatch.setenv("SCITEX_SSH_BASTION_SERVER", "a@env")
     assert shown()[0] == "bastion a@env $SCITEX_SSH_BASTION_SERVER"
@@ -128,6 +133,12 @@ def test_the_order_of_defaults(
     assert "t_bastion_host=env t_" in script
     assert "t_key='~/k'" in script
     assert "t_alive_interval=2 " in script
+    assert "t_keeper=cron " in script
+    assert "t_keeper=nohup " in told(capsys, "script", "setup", "-p", "2222", "--keeper", "nohup")[1]
+    own.write_text("key: ~/k\nkeeper: upstart\n")
+    refused = told(capsys, "script", "setup", "-p", "2222")
+    assert (refused[0], refused[2].splitlines()[-1]) == (2, "  [bad-keeper]")
+    own.write_text("key: ~/k\n")
     assert "t_bastion_host=flag t_" in told(capsys, "script", "setup", "-p", "2222", "-b", "a@flag")[1]
 
 
