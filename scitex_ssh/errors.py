@@ -392,6 +392,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "have root run: loginctl enable-linger {user}; or choose --keeper cron.",
     ),
     Problem(
+        "linger-missing",
+        Exit.UNHEALTHY,
+        "{user} does not linger, so the tunnel ends at the last logout and does not come back at boot.",
+        "loginctl enable-linger {user}.",
+    ),
+    Problem(
         "user-manager-missing",
         Exit.CONFIGURATION,
         "{user} lingers, but systemd runs no services for {user} (user@.service does not answer).",

@@ -361,19 +361,38 @@ def remove(port: str | None, name: str | None, dry_run: bool, yes: bool, as_json
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write what was seen, and the files of all tunnels, as a .tar.gz without secrets.",
 )
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Offer to put right what is safe to: the mode of the key, the bastion's host key, lingering, a "
+    "disabled unit. Each is asked for on a terminal; --yes takes all.",
+)
+@_yes
 @_json
-def doctor(as_json: bool, bundle: Path | None, **flags: Any) -> int:
+def doctor(as_json: bool, bundle: Path | None, fix: bool, yes: bool, **flags: Any) -> int:
     """Find what is wrong with a tunnel: the checks in the order in which SSH happens.
 
-    Nothing is changed. The first check that failed is the cause; those behind it are not reached.
-    Exit status 50 when one failed.
+    Without --fix nothing is changed. The first check that failed is the cause; those behind it are not
+    reached. Exit status 50 when one failed.
     """
     port, bastion, key, name = flags["port"], flags["bastion"], flags["secret_key"], flags["name"]
     if port is None and name is None and bastion is None and key is None:
         how = "-p or -n for one that stands, or -b and -s for a new one"
         raise error("missing-field", what="tunnel", how=how)
     tell = _quiet if as_json else present.line
-    result = api.doctor(port, bastion, key, name=name, target=flags["target"], user=flags["user"], tell=tell)
+
+    def examine() -> api.Result:
+        return api.doctor(
+            port, bastion, key, name=name, target=flags["target"], user=flags["user"], tell=tell
+        )
+
+    result = examine()
+    if fix:
+        from scitex_ssh.cli import fix as offers
+
+        given = {"bastion": bastion, "key": key, "user": flags["user"]}
+        asking = not as_json and _terminal()
+        result = offers.mend(result, examine, given, port or name, yes=yes, asking=asking)
     if bundle is not None:
         from scitex_ssh.health import bundle as support
 

@@ -64,6 +64,19 @@ def tunnels(system: Path | None = None) -> Iterator[Standing]:
                 yield Standing(folder, _description(folder), keeper, state / folder.name)
 
 
+def expanded(key: str, user: str | None) -> Path:
+    """The path of a key; ``~/`` is the home of the tunnel's user, through sudo of its caller."""
+    if not key.startswith("~/"):
+        return Path(key)
+    caller = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
+    name = user or caller
+    try:
+        there = pwd.getpwnam(name) if name else pwd.getpwuid(os.getuid())
+    except KeyError:
+        return Path(key)
+    return Path(there.pw_dir) / key[2:]
+
+
 def _description(folder: Path) -> Mapping[str, Any]:
     try:
         said = json.loads((folder / "tunnel.json").read_text("utf-8"))

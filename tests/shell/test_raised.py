@@ -20,6 +20,7 @@ RAISED = {
     "user-manager-missing": f"{OWN}; check_systemd() {{ :; }}; linger_is_on() {{ :; }}; "
     "manager_answers() { false; }; check_user_manager",
     "keeper-lines-missing": "t_keeper=cron; crontab_has() { false; }; held_is_fit",
+    "linger-missing": "t_keeper=systemd-user t_unit=u t_user=$me; linger_is_on() { false; }; keeper_is_fit",
     "keeper-outdated": "t_keeper=nohup; held_pid() { echo 1; }; held_is_current() { false; }; held_is_fit",
     "service-failed": "t_stage='' wait_seconds=0 t_unit='' t_service=x t_log=y; keeper_is_up() { false; }; "
     "supervisor_says() { :; }; wait_verified",

@@ -211,6 +211,10 @@ keeper_is_fit() {
         held_is_fit
         return
     fi
+    if [ "$t_keeper" = systemd-user ] && ! linger_is_on; then
+        problem linger-missing user="$t_user"
+        return
+    fi
     evidence="$t_unit $(unit_property "$t_unit" ActiveState)"
     if [ "$(unit_property "$t_unit" LoadState)" = masked ]; then
         problem unit-masked unit="$t_unit"

@@ -1,0 +1,93 @@
+"""doctor --fix puts right what is safe to, when somebody says yes, and doctor alone nothing."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scitex_ssh.health.fixes import Way, fix
+from scitex_ssh.model import Destination
+from tests.remote.there import There
+
+
+def doctor(key: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    # Nobody listens there, so that no offer is about the known_hosts of whoever runs the tests.
+    bastion = f"{getpass.getuser()}@127.0.0.1:1"
+    argv = [sys.executable, "-m", "scitex_ssh", "doctor", "-b", bastion, "-s", str(key), *words]
+    return subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+
+
+def failed(done: subprocess.CompletedProcess[str]) -> str | None:
+    """The slug of the first check that failed."""
+    checks = json.loads(done.stdout)["checks"]
+    return next((each["slug"] for each in checks if each["verdict"] == "failed"), None)
+
+
+@pytest.fixture
+def key(there: There, tmp_path: Path) -> Path:
+    """A key that everybody can read."""
+    path = tmp_path / "key"
+    path.write_bytes((there.folder / "key").read_bytes())
+    path.chmod(0o644)
+    return path
+
+
+def test_nothing_is_changed_unless_somebody_says_yes(key: Path) -> None:
+    """Neither by doctor, nor by an offer that nobody can answer; then by --yes, and it is looked at again."""
+    assert failed(doctor(key, "--json")) == "key-too-open"
+    offered = doctor(key, "--json", "--fix")
+    assert "Can be fixed: nobody else can read" in offered.stderr
+    assert "--yes does it" in offered.stderr
+    assert (offered.returncode, failed(offered), key.stat().st_mode & 0o777) == (50, "key-too-open", 0o644)
+    fixed = doctor(key, "--json", "--fix", "--yes")
+    assert key.stat().st_mode & 0o777 == 0o600, fixed.stderr
+    # The next cause is nothing that could be fixed, and is told.
+    assert (fixed.returncode, failed(fixed)) == (50, "bastion-refused")
+
+
+def test_the_bastion_is_known_by_the_keys_that_it_shows(
+    there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fingerprint is shown, its line is added behind the others, and ssh then takes it."""
+    monkeypatch.setattr(os.path, "expanduser", lambda _: str(tmp_path))
+    known = tmp_path / ".ssh/known_hosts"
+    known.parent.mkdir()
+    known.write_text("other ssh-ed25519 AAAA\n")
+    offer = fix("host-key-unknown", Way(Destination.parse(f"127.0.0.1:{there.port}"), "/k", ""))
+    assert offer is not None
+    command = ["ssh-keygen", "-l", "-f", str(there.folder / "host_key.pub")]
+    wanted = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[1]
+    assert wanted in offer.shown
+    assert known.read_text() == "other ssh-ed25519 AAAA\n"
+    assert offer.apply() == ""
+    first, *rest = known.read_text().splitlines()
+    blob = (there.folder / "host_key.pub").read_text().split()[1]
+    assert first == "other ssh-ed25519 AAAA"
+    assert rest == [f"[127.0.0.1]:{there.port} ssh-ed25519 {blob}"]
+
+
+@pytest.mark.parametrize(
+    ("slug", "own", "words"),
+    [
+        ("unit-disabled", True, ["systemctl", "--user", "enable", "--now", "u.service"]),
+        ("unit-disabled", False, ["systemctl", "enable", "--now", "u.service"]),
+        ("linger-missing", True, ["loginctl", "enable-linger", "root"]),
+    ],
+)
+def test_what_is_offered_is_one_command(slug: str, own: bool, words: list[str]) -> None:
+    """The same that the error's next move names."""
+    offer = fix(slug, Way(Destination.parse("gw"), "/k", "root", "u.service", own))
+    assert offer is not None
+    assert [word for word in offer.argv if word != "sudo"] == words
+
+
+@pytest.mark.parametrize("slug", ["host-key-changed", "key-locked", "port-taken", "unit-masked", ""])
+def test_what_a_person_has_to_decide_is_not_offered(slug: str) -> None:
+    """Least of all a host key that is not the one of before."""
+    assert fix(slug, Way(Destination.parse("gw"), "/k", "root", "u.service")) is None
