@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scitex_ssh.api import Result, doctor, remove, setup, status
     from scitex_ssh.errors import InputError, PolicyError, ReachError, SSHError, TunnelError
-    from scitex_ssh.remote import ProbeResult, SSHResult, attach, exec_remote, probe_remote
+    from scitex_ssh.remote import (
+        CopyResult,
+        ProbeResult,
+        SSHResult,
+        attach,
+        copy_files,
+        copy_from,
+        copy_to,
+        exec_remote,
+        probe_remote,
+        sync_dir,
+    )
 
 __version__ = "2.0.0"
 
@@ -20,11 +31,15 @@ __version__ = "2.0.0"
 AVAILABLE = True
 
 _API = ("Result", "doctor", "remove", "setup", "status")
-_REMOTE = ("ProbeResult", "SSHResult", "attach", "exec_remote", "probe_remote")
+_REMOTE = (
+    *("CopyResult", "ProbeResult", "SSHResult", "attach", "copy_files"),
+    *("copy_from", "copy_to", "exec_remote", "probe_remote", "sync_dir"),
+)
 _ERRORS = ("InputError", "PolicyError", "ReachError", "SSHError", "TunnelError")
 
 __all__ = [
     "AVAILABLE",
+    "CopyResult",
     "InputError",
     "PolicyError",
     "ProbeResult",
@@ -34,6 +49,9 @@ __all__ = [
     "SSHResult",
     "TunnelError",
     "attach",
+    "copy_files",
+    "copy_from",
+    "copy_to",
     "doctor",
     "exec_remote",
     "get_version",
@@ -41,6 +59,7 @@ __all__ = [
     "remove",
     "setup",
     "status",
+    "sync_dir",
 ]
 
 

@@ -1049,6 +1049,36 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "give it more time with --timeout.",
     ),
     Problem(
+        "copy-failed",
+        Exit.FAILED,
+        "{path} is not copied: {why}.",
+        "mend that and run the same command again; what is copied already may be copied again.",
+    ),
+    Problem(
+        "sftp-missing",
+        Exit.FAILED,
+        "{host} offers no SFTP: {why}.",
+        "add 'Subsystem sftp internal-sftp' to its sshd_config, and let its shell print nothing at login.",
+    ),
+    Problem(
+        "rsync-missing",
+        Exit.FAILED,
+        "there is no rsync on {host}.",
+        "install the package rsync there, or copy with scitex-ssh copy -r.",
+    ),
+    Problem(
+        "sync-deletes",
+        Exit.REFUSED,
+        "{count} files would be deleted in {path}, and nobody is there to ask.",
+        "look at them with --dry-run, then run the same command with --yes.",
+    ),
+    Problem(
+        "sync-failed",
+        Exit.FAILED,
+        "rsync with {host} ended with {code}: {why}.",
+        "look at what it printed; rsync(1) lists its exit values.",
+    ),
+    Problem(
         "call-interrupted",
         Exit.INTERRUPTED,
         "interrupted; what was begun on the other machine is ended with it.",

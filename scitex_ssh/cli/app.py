@@ -31,10 +31,12 @@ ELSEWHERE: dict[str, str] = {
     "mcp": "scitex_ssh.cli.mcp:mcp",
     "policy": "scitex_ssh.cli.policy:policy_group",
     "attach": "scitex_ssh.cli.remote:attach",
+    "copy": "scitex_ssh.cli.transfer:copy",
     "exec": "scitex_ssh.cli.remote:exec_",
     "probe": "scitex_ssh.cli.remote:probe",
     "render": "scitex_ssh.cli.render:render",
     "ssh-config": "scitex_ssh.cli.ssh_config:ssh_config",
+    "sync": "scitex_ssh.cli.transfer:sync",
 }
 
 

@@ -84,6 +84,26 @@ class SSHResult(_Values):
 
 
 @dataclass(frozen=True)
+class CopyResult(SSHResult):
+    """What a copy came to.
+
+    Attributes:
+        files: how many were copied whole.
+        sent: how many bytes went over the line.
+        failed: what was not copied, each with its cause; the first is `error`.
+    """
+
+    files: int = 0
+    sent: int = 0
+    failed: tuple[SSHError, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """The result as JSON types."""
+        failed = [{"slug": each.slug, "message": each.sentence} for each in self.failed]
+        return {**super().as_dict(), "files": self.files, "bytes": self.sent, "failed": failed}
+
+
+@dataclass(frozen=True)
 class ProbeResult(_Values):
     """What is so of a host; also a mapping with the keys of `as_dict`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import signal
@@ -100,6 +101,30 @@ def itself(log: str, stderr: str) -> bool:
     """Whether a status of 255 is of ssh itself; without a word of it, the command ended so."""
     words = [line for line in log.splitlines() if line.strip() and not _IDLE_TALK.match(line)]
     return bool(words) or bool(_LOST.search(stderr))
+
+
+@contextmanager
+def opened(way: Way, subsystem: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a subsystem and give its pipes to the block; what ends the connection is raised as `SSHError`."""
+    with way.opened() as folder:
+        tail = bytearray()
+        with _started(way, folder, ["-s"], [subsystem], Stdin(data=b""), False) as process:
+            reader = _reader(process.stderr, _teed(lambda _: None, tail))
+            try:
+                yield process
+            except ConnectionError as problem:
+                end(process)
+                # A process of ssh's (a jump) may hold the pipe for longer than it matters.
+                reader.join(2)
+                said = folder.words() + tail.decode("utf-8", "replace")
+                if problem.errno == errno.EPROTO or "subsystem request failed" in said:
+                    why = (
+                        "what answers does not speak it"
+                        if problem.errno == errno.EPROTO
+                        else "sshd refuses it"
+                    )
+                    raise error("sftp-missing", host=str(way.host), why=why) from problem
+                raise failure(way, said) from problem
 
 
 @contextmanager
