@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scitex_ssh import defaults, policy
 from scitex_ssh.backends import local as this_machine
@@ -86,8 +87,11 @@ def setup(
     local: object = None,
     dynamic: object = None,
     remote_socket: object = None,
+    jump: object = None,
+    jump_key: object = None,
+    proxy: object = None,
     accept_new_host_key: bool = False,
-    host_key_fingerprint: str | None = None,
+    host_key_fingerprint: str | Sequence[str] | None = None,
     accept_listening: bool = False,
     dry_run: bool = False,
     consent: bool | None = False,
@@ -110,8 +114,13 @@ def setup(
         keeper: what keeps it alive: ``auto``, ``systemd``, ``systemd-user``, ``cron``, ``profile``,
             ``nohup``, ``screen`` or ``tmux`` (docs/reference/keepers.md); by default as told there.
         keepalive: ``fast``, ``default``, ``patient`` or ``INTERVALxCOUNT`` (seconds, probes).
-        accept_new_host_key: trust the bastion's host key where none is known.
-        host_key_fingerprint: ``SHA256:...``; trust it only if this is its fingerprint.
+        jump: hosts to jump over on the way to the bastion, the nearest first: ``a,b`` or a list of them.
+        jump_key: the key for the first of them, or a list of keys in their order; by default the tunnel's.
+        proxy: for the first connection of the way, ``http://proxy.example.com:3128`` or
+            ``socks5://proxy.example.com:1080``.
+        accept_new_host_key: trust the bastion's host key, and those of jump hosts, where none is known.
+        host_key_fingerprint: ``SHA256:...``; trust it only if this is its fingerprint. A list where
+            there are jump hosts.
         accept_listening: be content where the bastion does not let the key dial the port back.
         dry_run: change nothing; the result holds the diff. Only a tunnel that is in place is dialled.
         consent: True says that the rules of the networks concerned permit the tunnel. It is needed
@@ -138,10 +147,13 @@ def setup(
         local=local,
         dynamic=dynamic,
         remote_socket=remote_socket,
+        jump=jump,
+        jump_key=jump_key,
+        proxy=proxy,
     )
     flags = [
         *(["--accept-new-host-key"] if accept_new_host_key else []),
-        *([] if host_key_fingerprint is None else [_fingerprint(host_key_fingerprint)]),
+        *map(_fingerprint, _several(host_key_fingerprint)),
         *(["--accept-listening"] if accept_listening else []),
         *(["--dry-run"] if dry_run else []),
     ]
@@ -228,6 +240,8 @@ def described(port: object, bastion_server: object, secret_key_path: object, **m
     Raises:
         InputError: for what is missing or cannot be right.
     """
+    if more.get("jump_key") is not None:
+        more["jump_key"] = [key_path(each) for each in _several(more["jump_key"])]
     for name in ("keeper", "keepalive"):
         if name in more:
             more[name] = _given(more[name], name, f"--{name}")
@@ -246,6 +260,12 @@ def key_path(path: object) -> object:
     if not isinstance(path, str) or not path or path.startswith(("~", "/")):
         return path
     return str(Path.cwd() / path)
+
+
+def _several(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _granted(consent: bool | None) -> str:

@@ -67,6 +67,19 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "write user@host, user@host:port or user@[IPv6]:port.",
     ),
     Problem(
+        "bad-jump",
+        Exit.USAGE,
+        "{value} is not a host to jump over: {why}.",
+        "write -J user@host:port,user@[IPv6]:port, the nearest first, and --jump-key for each that has "
+        "a key of its own.",
+    ),
+    Problem(
+        "bad-proxy",
+        Exit.USAGE,
+        "{value} is not a proxy: {why}.",
+        "write http://proxy.example.com:3128 or socks5://proxy.example.com:1080.",
+    ),
+    Problem(
         "bad-target",
         Exit.USAGE,
         "{value} is not a target: {why}.",
@@ -549,8 +562,8 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     Problem(
         "key-not-accepted",
         Exit.NOT_AUTHORISED,
-        "the bastion does not let {login} in with the key {key}.",
-        "append {key}.pub to ~/.ssh/authorized_keys of {login}, and check the user name; the bastion's log "
+        "{login} is not let in with the key {key}.",
+        "append {key}.pub to ~/.ssh/authorized_keys of {login}, and check the user name; the log there "
         "(journalctl -u ssh) tells the rest: a locked account, AllowUsers, file modes.",
     ),
     Problem(
@@ -562,14 +575,46 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     Problem(
         "account-expired",
         Exit.NOT_AUTHORISED,
-        "the bastion takes the key but the account {login} is expired or its password must change.",
-        "have the bastion's administrator look at: chage -l USER.",
+        "the key is taken, but the account {login} is expired or its password must change.",
+        "have the administrator there look at: chage -l USER.",
     ),
     Problem(
         "account-refused",
         Exit.NOT_AUTHORISED,
-        "the bastion takes the key, then closes the connection of {login}: {why}.",
-        "have its administrator look at /etc/nologin and PAM's rules for the account (journalctl -u ssh).",
+        "the key is taken, then the connection of {login} is closed: {why}.",
+        "have the administrator there look at /etc/nologin and PAM's rules for the account "
+        "(journalctl -u ssh).",
+    ),
+    Problem(
+        "jump-forbidden",
+        Exit.UNREACHABLE,
+        "{hop} lets us in, but not on to {host} port {port}.",
+        'the sshd of {hop} needs AllowTcpForwarding yes (or local), and permitopen="{host}:{port}" where '
+        "the key's line there limits it.",
+    ),
+    Problem(
+        "jump-dead-end",
+        Exit.UNREACHABLE,
+        "{hop} lets us in, but cannot reach {host} port {port}: {why}.",
+        "check {host} and the port as {hop} sees them.",
+    ),
+    Problem(
+        "proxy-tool-missing",
+        Exit.CONFIGURATION,
+        "nothing on this machine can speak to the proxy {proxy}.",
+        "install nc of OpenBSD (Debian: apt install netcat-openbsd), or ncat.",
+    ),
+    Problem(
+        "proxy-unreachable",
+        Exit.UNREACHABLE,
+        "the proxy {proxy} does not answer: {why}.",
+        "check its address, and whether this machine may use it.",
+    ),
+    Problem(
+        "proxy-refused",
+        Exit.UNREACHABLE,
+        "the proxy {proxy} does not connect us to {host} port {port}: {why}.",
+        "ask who runs it to allow that port (443 is allowed most often), or have sshd listen on one that is.",
     ),
     Problem(
         "ssh-failed",

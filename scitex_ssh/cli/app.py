@@ -144,6 +144,26 @@ _forwards = [
         help="Instead of a port: a Unix socket of the bastion, by its path or a name in its /tmp.",
     ),
 ]
+_way = [
+    click.option(
+        "-J",
+        "--jump",
+        metavar="HOST,HOST",
+        help="Hosts to jump over on the way to the bastion, the nearest first: [USER@]HOST[:PORT],...",
+    ),
+    click.option(
+        "--jump-key",
+        metavar="PATH",
+        multiple=True,
+        help="The key for one of them, once for each in their order.  [default: that of -s]",
+    ),
+    click.option(
+        "--proxy",
+        metavar="URL",
+        help="For the first connection of the way: http://proxy.example.com:3128, or "
+        "socks5://proxy.example.com:1080.",
+    ),
+]
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Change nothing; show what would change.")
 _yes = click.option("--yes", is_flag=True, help="Say yes where a person would be asked; never ask.")
@@ -177,6 +197,7 @@ def describing(command: Command) -> Command:
                 "[default: localhost:22]",
             ),
             *_forwards,
+            *_way,
             _name,
             click.option(
                 "--user",
@@ -205,7 +226,10 @@ _accept_new = click.option(
     "--accept-new-host-key", is_flag=True, help="Trust the bastion's host key where none is known."
 )
 _fingerprint = click.option(
-    "--host-key-fingerprint", metavar="SHA256:...", help="Trust it only if this is its fingerprint."
+    "--host-key-fingerprint",
+    metavar="SHA256:...",
+    multiple=True,
+    help="Trust it only if this is its fingerprint. Once for each host that is not known.",
 )
 _accept_listening = click.option(
     "--accept-listening",
@@ -262,15 +286,16 @@ def setup(
 
     result = call(consent=yes or None)
     asking = not as_json and not yes and _terminal()
-    for slug, answer in (("policy-unset", _consent), ("host-key-unknown", _trusted)):
-        unanswered = [problem for problem in result.report.errors if problem.slug == slug]
-        if unanswered:
-            given = answer(unanswered[0]) if asking else {}
-            flags.update(given)
-            if given:
-                result = call()
-            elif not as_json:
+    while unanswered := [problem for problem in result.report.errors if problem.slug in _ASKED]:
+        given = _ASKED[unanswered[0].slug](unanswered[0]) if asking else {}
+        if not given:
+            if not as_json:
                 present.error(unanswered[0])
+            break
+        # Of jump hosts, each is asked about.
+        prints = (*flags["host_key_fingerprint"], *given.pop("host_key_fingerprint", ()))
+        flags.update(given, host_key_fingerprint=prints)
+        result = call()
     return present.finish("setup", result, as_json)
 
 
@@ -356,6 +381,9 @@ def remove(port: str | None, name: str | None, dry_run: bool, yes: bool, as_json
 @click.option("-b", "--bastion", metavar="[USER@]HOST[:PORT]", help="Examine the way to this bastion,")
 @click.option("-s", "--secret-key", metavar="PATH", help="with this key, instead of a tunnel that stands.")
 @click.option("--target", metavar="HOST:PORT", help="What the port would lead to.  [default: localhost:22]")
+@click.option("-J", "--jump", metavar="HOST,HOST", help="Hosts to jump over on the way to the bastion.")
+@click.option("--jump-key", metavar="PATH", multiple=True, help="The key for one of them, in their order.")
+@click.option("--proxy", metavar="URL", help="A proxy for the first connection of the way.")
 @click.option("--user", metavar="NAME", help="The account that would keep the tunnel.  [default: you]")
 @click.option(
     "--bundle",
@@ -382,11 +410,10 @@ def doctor(as_json: bool, bundle: Path | None, fix: bool, yes: bool, **flags: An
         how = "-p or -n for one that stands, or -b and -s for a new one"
         raise error("missing-field", what="tunnel", how=how)
     tell = _quiet if as_json else present.line
+    described = {each: flags[each] for each in ("target", "user", "jump", "jump_key", "proxy")}
 
     def examine() -> api.Result:
-        return api.doctor(
-            port, bastion, key, name=name, target=flags["target"], user=flags["user"], tell=tell
-        )
+        return api.doctor(port, bastion, key, name=name, tell=tell, **described)
 
     result = examine()
     if fix:
@@ -514,7 +541,7 @@ def _quiet(_: Line) -> None:
 
 def _asking(said: Line) -> None:
     """Lines as they come; what is asked about is not shown as an error."""
-    if getattr(said, "slug", "") not in ("host-key-unknown", "policy-unset"):
+    if getattr(said, "slug", "") not in _ASKED:
         present.line(said)
 
 
@@ -534,5 +561,8 @@ def _trusted(unknown: SSHError) -> dict[str, Any]:
         f"The host key of {unknown.facts['host']} is not known here. Its fingerprint is\n  {fingerprint}",
         file=sys.stderr,
     )
-    trusted = click.confirm("Is that the bastion's own?", default=False, err=True)
-    return {"host_key_fingerprint": fingerprint} if trusted else {}
+    trusted = click.confirm("Is that its own?", default=False, err=True)
+    return {"host_key_fingerprint": (fingerprint,)} if trusted else {}
+
+
+_ASKED = {"policy-unset": _consent, "host-key-unknown": _trusted}

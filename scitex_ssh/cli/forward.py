@@ -40,6 +40,13 @@ PREFIX = "forward-"
 @click.option("--service", metavar="NAME", multiple=True, help="Of the file's ports only this one.")
 @click.option("-b", "--bastion", metavar="[USER@]HOST[:PORT]", help="The bastion.")
 @click.option("-s", "--secret-key", metavar="PATH", help="A private key without a passphrase.")
+@click.option("-J", "--jump", metavar="HOST,HOST", help="Hosts to jump over, the nearest first.")
+@click.option("--jump-key", metavar="PATH", multiple=True, help="The key for one of them, in their order.")
+@click.option(
+    "--proxy",
+    metavar="URL",
+    help="http://proxy.example.com:3128 or socks5://proxy.example.com:1080, for the first of them.",
+)
 @click.option("--keepalive", metavar="PROFILE", help="fast, default, patient, or INTERVALxCOUNT.")
 @click.option("--accept-new-host-key", is_flag=True, help="Trust the bastion's host key where none is known.")
 @click.option("--background", is_flag=True, help="Return when they are proven; they go on until --stop.")

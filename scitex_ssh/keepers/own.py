@@ -10,6 +10,7 @@ from scitex_ssh.plan.step import (
     Step,
     absent,
     directory,
+    jump_keys,
     no_empty_folder,
     process_absent,
     process_held,
@@ -31,7 +32,7 @@ def starter() -> str:
 
 TEXTS = {
     "ssh_config": SSH_CONFIG,
-    "known_hosts": Template("@known_hosts@\n"),
+    "known_hosts": Template("@known_hosts@@jump_hosts@\n"),
     "description": DESCRIPTION,
     "run": Template(supervisor()),
 }
@@ -47,6 +48,7 @@ def folder() -> tuple[Step, ...]:
         own_file("@folder@/tunnel.json", "description", DESCRIPTION),
         own_file("@folder@/run", "run", TEXTS["run"], mode="755"),
         symlink("@folder@/key", "@key@"),
+        jump_keys(),
     )
 
 

@@ -7,12 +7,15 @@ set -u
 LC_ALL=C
 export LC_ALL
 umask 022
+# ssh starts its ProxyCommand with it, and an account may have none that runs commands.
+SHELL=/bin/sh
+export SHELL
 folder=$1
 state=$2
 file=${3-}
 
 said() { sed -n "s/^# $1: //p" "$folder/ssh_config"; }
-option() { sed -n "s/^ *$1 //p" "$folder/ssh_config"; }
+option() { sed -n "s/^ *$1 //p" "$folder/ssh_config" | head -n 1; }
 
 # What the running process was started with, so that set-up can tell whether it is current.
 digest() { { cat "$folder/ssh_config" "$folder/known_hosts" "$folder/run" ${file:+"$file"}; readlink "$folder/key"; } | cksum; }
@@ -95,6 +98,18 @@ guard() {
     authenticated || { echo "no login within $patience s" >>"$state/stderr" && kill "$1"; }
 }
 
+# telling: the line that tells most. Over jump hosts the last are those of an ssh that only lost its way to the bastion.
+telling() {
+    grep -v -e ' UNKNOWN ' -e '^kex_exchange_identification: .*closed by remote host' "$state/words" >"$state/words.far"
+    if grep -q '^stdio forwarding failed' "$state/words.far"; then
+        sed -n 's/^channel [0-9]*: open failed: /stdio forwarding failed: open failed: /p' "$state/words.far" | tail -n 1
+    elif grep -q . "$state/words.far"; then
+        grep . "$state/words.far" | tail -n 1
+    else
+        grep . "$state/words" | tail -n 1
+    fi
+}
+
 # One connection, until it ends. Leaves its status in $ended, its last words in $why, and in $held whether a
 # session of it held the port.
 connect() {
@@ -113,7 +128,7 @@ connect() {
     [ "$lived" -ge 0 ] || lived=30
     tr -d '\r' <"$state/stderr" | grep -v -e '^Authenticated to ' -e '^Transferred: ' -e '^Bytes per second: ' >"$state/words"
     cat "$state/words" >&2
-    why=$(grep . "$state/words" | tail -n 1)
+    why=$(telling)
     # How long the last connections lasted that the bastion ended, one after the other.
     [ -z "$why" ] || error="$(date +%s) $why"
     case $why in *" closed by "*) lasted="$lived ${lasted% * *}" ;; *) lasted='' ;; esac
@@ -151,7 +166,7 @@ attempt() {
     hold:*"remote port forwarding failed"*) if take_back; then connect; fi ;;
     esac
     # A bastion that runs no commands for this key: hold the port without a session, as ssh -N does.
-    if [ "$mode" = hold ] && [ "$held" = 0 ] && [ "$lived" -lt 20 ]; then
+    if [ "$mode" = hold ] && [ "$held" = 0 ] && [ "$lived" -lt 20 ] && authenticated; then
         case $ended:$(cat "$state/words") in
         255:*"exec request failed"* | 255:*"channel 0: open failed"* | [0-9]:* | [0-9][0-9]:* | 1[01][0-9]:* | 12[0-7]:*)
             echo "the bastion runs no command for this key: the port is held without a session" >&2

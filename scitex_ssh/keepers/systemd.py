@@ -10,6 +10,7 @@ from scitex_ssh.plan.step import (
     Step,
     absent,
     directory,
+    jump_keys,
     no_empty_folder,
     symlink,
     unit_absent,
@@ -43,7 +44,7 @@ def setup() -> Plan:
     """What must be true for a tunnel to stand; the values of the tunnel are gaps."""
     texts = {
         "ssh_config": SSH_CONFIG,
-        "known_hosts": Template("@known_hosts@\n"),
+        "known_hosts": Template("@known_hosts@@jump_hosts@\n"),
         "description": DESCRIPTION,
         "run": Template(supervisor()),
         "unit": UNIT,
@@ -56,6 +57,7 @@ def setup() -> Plan:
             _file("@folder@/tunnel.json", "description", texts),
             _file("@folder@/run", "run", texts, mode="755"),
             symlink("@folder@/key", "@key@"),
+            jump_keys(),
             _file("@unit_file@", "unit", texts),
             units_loaded(),
             unit_enabled(),

@@ -5,6 +5,7 @@ from scitex_ssh.model.forward import Forward, Listen, SocketPath
 from scitex_ssh.model.keepalive import PROFILES, Keepalive
 from scitex_ssh.model.port import Port
 from scitex_ssh.model.tunnel import ENGINES, KeyPath, LocalUser, Tunnel, TunnelName
+from scitex_ssh.model.way import Proxy
 
 __all__ = [
     "ENGINES",
@@ -17,6 +18,7 @@ __all__ = [
     "Listen",
     "LocalUser",
     "Port",
+    "Proxy",
     "SocketPath",
     "Tunnel",
     "TunnelName",

@@ -65,14 +65,14 @@ class Destination:
     user: str | None = None
 
     @classmethod
-    def parse(cls, text: object) -> Destination:
-        """Read ``[user@]host[:port]`` or ``[user@][IPv6][:port]``; `InputError` ``bad-destination``."""
+    def parse(cls, text: object, *, slug: str = "bad-destination") -> Destination:
+        """Read ``[user@]host[:port]`` or ``[user@][IPv6][:port]``; `InputError` ``slug``."""
         if not isinstance(text, str):
-            raise InputError("bad-destination", value=shown(text), why="it is not text")
+            raise InputError(slug, value=shown(text), why="it is not text")
         user, at, rest = text.rpartition("@")
         if at and not _USER.fullmatch(user):
-            raise InputError("bad-destination", value=shown(text), why=_user_reason(user))
-        address = Address.parse(rest, slug="bad-destination", default_port=22)
+            raise InputError(slug, value=shown(text), why=_user_reason(user))
+        address = Address.parse(rest, slug=slug, default_port=22)
         return cls(address, user if at else None)
 
     @property

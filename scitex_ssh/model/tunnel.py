@@ -12,6 +12,7 @@ from scitex_ssh.model.forward import Forward, read_target, remote, remote_socket
 from scitex_ssh.model.keepalive import PROFILES, Keepalive
 from scitex_ssh.model.port import PRIVILEGED, Port
 from scitex_ssh.model.text import control_character, shown
+from scitex_ssh.model.way import Proxy, read_jumps
 
 ENGINES = ("ssh", "autossh")
 KEEPERS = ("auto", "systemd", "systemd-user", "cron", "profile", "nohup", "screen", "tmux")
@@ -60,7 +61,9 @@ class Tunnel:
     """One tunnel, as wanted. A value: it knows nothing of what stands.
 
     ``user`` None means the account that set-up is run for (through sudo, the caller). ``name`` is what
-    the tunnel is called; by default it follows from what is forwarded (`default_name`).
+    the tunnel is called; by default it follows from what is forwarded (`default_name`). ``jumps`` are
+    the hosts on the way to the bastion, the nearest first, and ``jump_keys`` the keys for the first of
+    them; the others take ``key``. Through ``proxy`` goes the first connection of the way.
     """
 
     forwards: tuple[Forward, ...]
@@ -71,6 +74,9 @@ class Tunnel:
     keeper: str = "auto"
     keepalive: Keepalive = field(default=PROFILES["default"])
     name: TunnelName = field(default=TunnelName("default"))
+    jumps: tuple[Destination, ...] = ()
+    jump_keys: tuple[KeyPath, ...] = ()
+    proxy: Proxy | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -79,6 +85,8 @@ class Tunnel:
             raise InputError("bad-keeper", value=shown(self.keeper))
         if not self.forwards:
             raise InputError("missing-field", what="port", how="-p")
+        if len(self.jump_keys) > len(self.jumps):
+            raise InputError("bad-jump", value=shown(self.jump_keys[-1]), why="it is a key without a host")
         self._check_ports()
         if self.name == "default":
             object.__setattr__(self, "name", default_name(self.forwards))
@@ -119,11 +127,15 @@ class Tunnel:
         local: object = None,
         dynamic: object = None,
         remote_socket: object = None,
+        jump: object = None,
+        jump_key: object = None,
+        proxy: object = None,
     ) -> Tunnel:
         """A tunnel of plain values, as flags and data files give them; raises `InputError`.
 
         ``port`` (or ``remote_socket``) and ``target`` describe one remote forward; ``remote``, ``local``
-        and ``dynamic`` are what OpenSSH's -R, -L and -D take, one or a list.
+        and ``dynamic`` are what OpenSSH's -R, -L and -D take, one or a list; ``jump`` is what its -J
+        takes, ``jump_key`` the path of a key or a list of them.
         """
         forwards = read_forwards(port, target, remote_socket, remote, local, dynamic)
         given = {} if name is None else {"name": read_name(name)}
@@ -135,6 +147,9 @@ class Tunnel:
             str(engine),
             str(keeper),
             Keepalive.parse(keepalive),
+            jumps=read_jumps(jump),
+            jump_keys=_keys(jump_key),
+            proxy=None if proxy is None else Proxy.parse(proxy),
             **given,
         )
 
@@ -220,6 +235,10 @@ def _forwards(flag: str) -> Callable[[object], object]:
     return lambda value: [Forward.parse(each, flag) for each in _several(value)]
 
 
+def _keys(value: object) -> tuple[KeyPath, ...]:
+    return tuple(KeyPath(each) for each in _several(value))
+
+
 def _keeper(value: object) -> str:
     if value not in KEEPERS:
         raise InputError("bad-keeper", value=shown(value))
@@ -240,6 +259,9 @@ FIELDS: Mapping[str, Callable[[object], object]] = {
     "local": _forwards("-L"),
     "dynamic": _forwards("-D"),
     "remote_socket": remote_socket,
+    "jump": read_jumps,
+    "jump_key": _keys,
+    "proxy": Proxy.parse,
 }
 REQUIRED = ("port", "bastion", "key")
 # Instead of a port.

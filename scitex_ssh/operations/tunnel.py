@@ -35,9 +35,12 @@ def present(
     local: str | list[str] | None = None,
     dynamic: str | list[str] | None = None,
     remote_socket: str | None = None,
+    jump: str | list[str] | None = None,
+    jump_key: str | list[str] | None = None,
+    proxy: str | None = None,
     tunnels: Iterable[Mapping[str, object]] | None = None,
     accept_new_host_key: bool = False,
-    host_key_fingerprint: str | None = None,
+    host_key_fingerprint: str | list[str] | None = None,
     accept_listening: bool = False,
 ) -> Commands:
     """
@@ -57,9 +60,13 @@ def present(
     + local: the same for -L
     + dynamic: the same for -D
     + remote_socket: instead of a port, a Unix socket of the bastion, by its path or a name in its /tmp
+    + jump: hosts to jump over on the way to the bastion, the nearest first: ``a,b`` or a list of them
+    + jump_key: the key for the first of them, or a list of keys in their order; by default ``key``
+    + proxy: for the first connection of the way, ``http://proxy.example.com:3128`` or
+      ``socks5://proxy.example.com:1080``
     + tunnels: instead of all these, a list of mappings with them
-    + accept_new_host_key: trust a bastion's host key where the host knows none
-    + host_key_fingerprint: trust it only if this is its fingerprint
+    + accept_new_host_key: trust a bastion's host key, and those of jump hosts, where the host knows none
+    + host_key_fingerprint: trust it only if this is its fingerprint, one or a list
     + accept_listening: be content where a bastion does not let the key dial the port back
 
     **Example:**
@@ -88,14 +95,18 @@ def present(
         "local": local,
         "dynamic": dynamic,
         "remote_socket": remote_socket,
+        "jump": jump,
+        "jump_key": jump_key,
+        "proxy": proxy,
     }
     given = {name: value for name, value in one.items() if value is not None}
     wanted = read([given] if tunnels is None else tunnels, str(host.name))
+    prints = [host_key_fingerprint] if isinstance(host_key_fingerprint, str) else host_key_fingerprint or []
     # Whoever runs pyinfra says yes; what the host's own configuration denies stays denied.
     flags = [
         "--yes",
         *(["--accept-new-host-key"] if accept_new_host_key else []),
-        *([] if host_key_fingerprint is None else [f"--host-key-fingerprint={host_key_fingerprint}"]),
+        *(f"--host-key-fingerprint={each}" for each in prints),
         *(["--accept-listening"] if accept_listening else []),
     ]
     yield from converge(Program("setup", tuple(bind(each) for each in wanted), tuple(flags)))

@@ -17,7 +17,7 @@ from scitex_ssh.render.template import Template
 Binding = Mapping[str, str]
 
 MODULES = (
-    *("base", "policy", "steps", "keepers", "forwards", "tunnel", "bastion", "proof"),
+    *("base", "policy", "steps", "keepers", "forwards", "tunnel", "hops", "bastion", "proof"),
     *("kinds", "beside", "flow", "status", "causes", "doctor"),
 )
 BEGINS = "# scitex-ssh program begins"
@@ -145,6 +145,9 @@ def bind(tunnel: Tunnel) -> dict[str, str]:
         "bastion_port": str(tunnel.bastion.port),
         "bastion_user": tunnel.bastion.user or "",
         "key": tunnel.key,
+        "jumps": "\n".join(f"{each.user or '-'} {each.host} {each.port}" for each in tunnel.jumps),
+        "jump_keys": "\n".join(tunnel.jump_keys),
+        "proxy": "" if tunnel.proxy is None else str(tunnel.proxy),
         "user": tunnel.user or "",
         "engine": tunnel.engine,
         "keeper": tunnel.keeper,

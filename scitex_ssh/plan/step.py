@@ -89,6 +89,17 @@ def symlink(path: str, target: str) -> Step:
     )
 
 
+def jump_keys() -> Step:
+    """A symbolic link ``key-N`` in the tunnel's folder to the key of each hop, and none besides."""
+    return Step(
+        "jump_keys",
+        Template("links to the keys of the jump hosts in @folder@"),
+        'jump_keys_are "$t_folder"',
+        'put_jump_keys "$t_folder"',
+        "files",
+    )
+
+
 def absent(path: str) -> Step:
     """No file, link or folder at ``path``."""
     where = Template(path)

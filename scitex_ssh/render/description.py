@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from scitex_ssh.render.template import Template
 
-# `key_json` is the key's path as a JSON string without its quotes; every other value needs no escape.
+# `key_json` is the key's path as a JSON string without its quotes, `jumps_json` escaped likewise; every other
+# value needs no escape.
 DESCRIPTION = Template(
     """\
 {
@@ -13,6 +14,8 @@ DESCRIPTION = Template(
   "bastion": "@bastion@",
   "forwards": [@forwards_json@],
   "key": "@key_json@",
+  "jumps": [@jumps_json@],
+  "proxy": "@proxy@",
   "user": "@user@",
   "keeper": "@keeper@",
   "engine": "@engine@",

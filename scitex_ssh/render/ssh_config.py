@@ -13,11 +13,14 @@ from scitex_ssh.render.template import Template
 #   StrictHostKeyChecking    pinned: accept-new would trust whoever answers first
 #   RemoteForward localhost  the word: permitlisten compares strings
 #   ControlMaster, ControlPath  a hidden master keeps the port after the visible ssh is dead
+#   ProxyCommand             an ssh of this same file a hop, and not ProxyJump: that one would read the file
+#                            of the words to the bastion, and mix the words of all hops under -v
+#   ConnectTimeout           of all hops together: the nearest gives up first, and says why
 #   IPQoS none               some routers drop what Debian 13's default marks
 HEAD = """\
 # Tunnel @name@, written by scitex-ssh: scitex-ssh setup changes it, scitex-ssh remove takes it away.
 # To watch it by hand:  ssh -v -F @folder@/ssh_config -N tunnel
-# bastion: @bastion@
+# bastion: @bastion@@way_notes@
 @forward_notes@
 # key: @key@
 # user: @user@
@@ -39,6 +42,9 @@ Host hold tunnel release bastion
     Port @bastion_port@
     User @bastion_user@
     IdentityFile @folder@/key
+    ConnectTimeout @reach_timeout@
+    ProxyCommand @proxy_command@
+@jump_blocks@Host *
     IdentitiesOnly yes
     IdentityAgent none
     BatchMode yes
@@ -53,14 +59,12 @@ Host hold tunnel release bastion
     CanonicalizeHostname no
     ServerAliveInterval @alive_interval@
     ServerAliveCountMax @alive_count@
-    ConnectTimeout @connect_timeout@
     ConnectionAttempts 1
     TCPKeepAlive yes
     RequestTTY no
     EscapeChar none
     ControlMaster no
     ControlPath none
-    ProxyCommand none
     ForwardAgent no
     ForwardX11 no
     Tunnel no

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scitex_ssh.errors import InputError
-from scitex_ssh.model import ENGINES, Destination, Forward, Keepalive, KeyPath, LocalUser, Port
+from scitex_ssh.model import ENGINES, Destination, Forward, Keepalive, KeyPath, LocalUser, Port, Proxy
 from scitex_ssh.model.forward import read_target, remote_socket
 from scitex_ssh.model.tunnel import read_name
+from scitex_ssh.model.way import read_jumps
 from tests.shell.shells import Shell, prelude
 
 Verdict = tuple[str, ...]
@@ -35,6 +36,9 @@ SHELL = {
         ("t_alive_interval", "t_alive_count", "t_connect_timeout", "t_keepalive"),
     ),
     "engine": ("take_engine {}", ("t_engine",)),
+    "jump": ("take_jumps {}", ("t_jumps",)),
+    "jump-key": ("t_key=; take_jump_key {}", ("t_jump_keys",)),
+    "proxy": ("take_proxy {}", ("t_proxy",)),
 }
 
 
@@ -51,6 +55,10 @@ def _key(text: str) -> Verdict:
     # The commands make a relative path absolute before the model sees it.
     relative = text and not text.startswith(("/", "~"))
     return (str(KeyPath(f"{Path.cwd()}/{text}" if relative else text)),)
+
+
+def _jumps(text: str) -> str:
+    return " ".join(f"{each.user or '-'} {each.host} {each.port}" for each in read_jumps(text))
 
 
 def _keepalive(text: str) -> Verdict:
@@ -77,6 +85,10 @@ PYTHON: dict[str, Callable[[str], Verdict]] = {
     "user": lambda text: (str(LocalUser(text)),),
     "keepalive": _keepalive,
     "engine": _engine,
+    # A line break of a value is a space in what the program tells.
+    "jump": lambda text: (_jumps(text),),
+    "jump-key": _key,
+    "proxy": lambda text: (str(Proxy.parse(text)),),
 }
 
 
@@ -275,7 +287,23 @@ TUNNEL_NAMES = [
     *words("a 2222 lab1 lab-1 lab_1.x A Lab -a _a .a .. a/b a@b a:b default default1 $(id) *"),
     *("", "a b", "a\n", "\u00e9", "a" * 63, "a" * 64, "\udcff"),
 ]
+JUMPS = [
+    *BASTIONS,
+    *words(
+        "a,b u@a:2,[::1]:3,v@c , a, ,a a,,b a,b,c,d,e,f,g,h a,b,c,d,e,f,g,h,i a,-b a,b:0 [::1],[::2 a;b,c"
+    ),
+    *("a, b", "a,b\n", "a\n,b", "a,b\nc"),
+]
+PROXIES = [
+    *(f"{kind}://{rest}" for kind in ("http", "socks5") for rest in [*WITH_PORT, *BRACKETS]),
+    *words("http://u@h:1 socks5://u:p@h:1 http:// http://h http://h:1/ http:h:1 h:1 https://h:1 HTTP://h:1"),
+    *words("socks://h:1 socks4://h:1 socks5h://h:1 http://[::1]:1/x http://http://h:1 ://h:1 @ u@h:1"),
+    *("", " http://h:1", "http://h:1\n", "http://$(id):1", "http://h':1", "\udcff", "http://h\n@x:1"),
+]
 TABLE = {
+    "jump": JUMPS,
+    "jump-key": KEYS,
+    "proxy": PROXIES,
     "-R": [*SPECS, *SOCKETS],
     "-L": SPECS,
     "-D": SPECS,
@@ -360,6 +388,8 @@ _SPEC_PARTS = st.one_of(
 _ASKED = st.one_of(
     st.tuples(st.sampled_from(sorted(SHELL)), _TEXT),
     st.tuples(st.sampled_from(["bastion", "target"]), _ADDRESS),
+    st.tuples(st.just("jump"), st.lists(_ADDRESS, max_size=4).map(",".join)),
+    st.tuples(st.just("proxy"), st.builds("{}://{}".format, st.sampled_from(["http", "socks5"]), _ADDRESS)),
     st.tuples(
         st.sampled_from(["-R", "-L", "-D"]), st.lists(_SPEC_PARTS, min_size=1, max_size=5).map(":".join)
     ),

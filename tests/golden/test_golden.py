@@ -42,6 +42,7 @@ choose_keeper() { [ "$t_keeper" != auto ] || t_keeper=systemd; }
 check_keeper() { :; }
 uname() { echo lab1; }
 check_programs() { :; }
+proxy_tools() { printf " nc_openbsd"; }
 check_key() { t_key_id=0123456789abcdef0123456789abcdef; }
 known_lines() {
     printf '%s ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTI=\\n' "$t_known_name"
@@ -118,7 +119,7 @@ def _updating() -> bool:
 
 def _flags(case: str) -> list[str]:
     """The flags of a case, as a command line has them."""
-    words = {"key": "--secret-key=", "remote": "-R", "local": "-L", "dynamic": "-D"}
+    words = {"key": "--secret-key=", "jump": "-J", "remote": "-R", "local": "-L", "dynamic": "-D"}
     flags = []
     for name, value in json.loads((HERE / case / "flags.json").read_text(encoding="utf-8")).items():
         word = words.get(name, f"--{name.replace('_', '-')}=")

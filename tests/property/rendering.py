@@ -26,6 +26,7 @@ home_of() {{ printf %s "{HOME}"; }}
 choose_keeper() {{ [ "$t_keeper" != auto ] || t_keeper=systemd; }}
 check_keeper() {{ :; }}
 check_programs() {{ :; }}
+proxy_tools() {{ printf ' nc_openbsd'; }}
 check_key() {{ t_key_id={KEY_ID}; }}
 find_host_keys() {{ t_known_hosts="$t_known_name ssh-ed25519 AAAA"; }}
 exit_status=0 machine=0 work='' me=root

@@ -54,6 +54,8 @@ _FORWARDS = {
     "remote_socket": st.one_of(st.none(), st.just("lab1"), _SOCKET),
 }
 
+_PROXY = st.builds("{}://{}:{}".format, st.sampled_from(["http", "socks5"]), _HOST, _PORT)
+
 # What means something to a shell, to ssh_config, to systemd, to sed, to JSON or to our own templates.
 _PIECES = st.sampled_from(
     [
@@ -92,6 +94,18 @@ def key_paths() -> st.SearchStrategy[str]:
     )
 
 
+# Keys for some of the hosts, the nearest first.
+_WAY = st.lists(st.tuples(_BASTION, key_paths()), max_size=3).flatmap(
+    lambda hops: st.fixed_dictionaries(
+        {
+            "jump": st.just([host for host, _ in hops] or None),
+            "jump_key": st.integers(0, len(hops)).map(lambda count: [key for _, key in hops[:count]]),
+            "proxy": st.one_of(st.none(), _PROXY),
+        }
+    )
+)
+
+
 def tunnels(user: st.SearchStrategy[str | None] | None = None) -> st.SearchStrategy[Tunnel]:
     """Tunnels with any values that the model accepts."""
     described = st.fixed_dictionaries(
@@ -107,7 +121,7 @@ def tunnels(user: st.SearchStrategy[str | None] | None = None) -> st.SearchStrat
                 st.builds("{}x{}".format, st.integers(1, 3600), st.integers(1, 100)),
             ),
         },
-        optional={"name": st.sampled_from(["lab1", "a-b_c.d", "0x"]), **_FORWARDS},
+        optional={"name": st.sampled_from(["lab1", "a-b_c.d", "0x"]), **_FORWARDS, "way": _WAY},
     )
     return described.filter(_accepted).map(_tunnel)
 
@@ -122,5 +136,6 @@ def _accepted(described: dict[str, Any]) -> bool:
 
 
 def _tunnel(described: dict[str, Any]) -> Tunnel:
-    rest = dict(described)
+    rest = {**described, **described.get("way", {})}
+    rest.pop("way", None)
     return Tunnel.of(rest.pop("port"), rest.pop("bastion"), rest.pop("key"), **rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -25,7 +26,18 @@ SOME = st.lists(tunnels(), min_size=1, max_size=12)
 
 def meant_key(tunnel: Tunnel) -> str:
     """The key's path once the home folder is known."""
-    return f"{HOME}/{tunnel.key[2:]}" if tunnel.key.startswith("~/") else str(tunnel.key)
+    return at_home(tunnel.key)
+
+
+def at_home(path: str) -> str:
+    """The path once the home folder is known."""
+    return f"{HOME}/{path[2:]}" if path.startswith("~/") else str(path)
+
+
+def jump_keys(tunnel: Tunnel) -> list[str]:
+    """The key of each host on the way: its own, else the tunnel's."""
+    rest = [tunnel.key] * (len(tunnel.jumps) - len(tunnel.jump_keys))
+    return [at_home(key) for key in [*tunnel.jump_keys, *rest]]
 
 
 def login(tunnel: Tunnel) -> str:
@@ -87,9 +99,12 @@ def test_ssh_reads_what_was_meant(every_shell: list[Shell], some: list[Tunnel]) 
             config = Path(folder) / "ssh_config"
             config.write_text(seen.files["ssh_config"], "utf-8")
             read = {host: ssh_says(config, host) for host in ("tunnel", "hold", "release", "bastion")}
+            jumps = [ssh_says(config, f"jump-{number}") for number, _ in enumerate(tunnel.jumps, 1)]
             openings = {host: forwards_of(config, host) for host in read}
         for options in read.values():
             assert_connection(options, tunnel, seen.values["folder"])
+        for number, (jump, options) in enumerate(zip(tunnel.jumps, jumps), 1):
+            assert_hop(options, tunnel, jump, number, seen.values["folder"])
         # Two that ask for any port and are otherwise the same are one to ssh.
         forwards = {(OPTION[each.kind], *written(each)) for each in tunnel.forwards}
         assert {host: sorted(opened) for host, opened in openings.items()} == {
@@ -143,6 +158,25 @@ def forwards_of(config: Path, host: str) -> list[tuple[str, ...]]:
     return [words for words in found if words[0] != "dynamicforward" or words[1] not in sockets]
 
 
+def assert_hop(options: dict[str, str], tunnel: Tunnel, jump: Destination, number: int, folder: str) -> None:
+    """What one host on the way is to ssh: reached over those before it, by pinned keys only."""
+    before = dataclasses.replace(tunnel, jumps=tunnel.jumps[: number - 1], jump_keys=())
+    expected = {
+        "hostname": jump.host,
+        "port": str(jump.port),
+        "user": jump.user or str(tunnel.user),
+        "identityfile": f"{folder}/key-{number}",
+        "userknownhostsfile": f"{folder}/known_hosts",
+        "globalknownhostsfile": "/dev/null",
+        "connecttimeout": str(tunnel.keepalive.connect_timeout * number),
+        "proxycommand": through(before, folder),
+        "stricthostkeychecking": "true",
+        "identitiesonly": "yes",
+        "batchmode": "yes",
+    }
+    assert {name: options.get(name) for name in expected} == expected
+
+
 def assert_connection(options: dict[str, str], tunnel: Tunnel, folder: str) -> None:
     """What is the same for every connection of a tunnel."""
     keepalive: Keepalive = tunnel.keepalive
@@ -155,7 +189,9 @@ def assert_connection(options: dict[str, str], tunnel: Tunnel, folder: str) -> N
         "globalknownhostsfile": "/dev/null",
         "serveraliveinterval": str(keepalive.interval),
         "serveralivecountmax": str(keepalive.count),
-        "connecttimeout": str(keepalive.connect_timeout),
+        # That of each host on the way, one after the other.
+        "connecttimeout": str(keepalive.connect_timeout * (len(tunnel.jumps) + 1)),
+        "proxycommand": through(tunnel, folder),
         "stricthostkeychecking": "true",
         "batchmode": "yes",
         "identitiesonly": "yes",
@@ -164,7 +200,17 @@ def assert_connection(options: dict[str, str], tunnel: Tunnel, folder: str) -> N
         "permitlocalcommand": "no",
     }
     assert {name: options.get(name) for name in expected} == expected
-    assert {"proxycommand", "proxyjump", "localcommand", "controlpath"} & set(options) == set()
+    assert {"proxyjump", "localcommand", "controlpath"} & set(options) == set()
+
+
+def through(tunnel: Tunnel, folder: str) -> str | None:
+    """The program that brings ssh to the bastion, where it does not go by itself."""
+    if tunnel.jumps:
+        return f"ssh -F {folder}/ssh_config -W '[%h]:%p' jump-{len(tunnel.jumps)}"
+    if tunnel.proxy:
+        kind = "connect" if tunnel.proxy.kind == "http" else "5"
+        return f"nc -X {kind} -x '{tunnel.proxy.address}' %h %p"
+    return None
 
 
 @settings(max_examples=15)
@@ -181,6 +227,11 @@ def test_the_description_reads_as_json(shell: Shell, some: list[Tunnel]) -> None
                 for each in tunnel.forwards
             ],
             "key": meant_key(tunnel),
+            "jumps": [
+                {"user": each.user or tunnel.user, "host": each.host, "port": each.port, "key": key}
+                for each, key in zip(tunnel.jumps, jump_keys(tunnel))
+            ],
+            "proxy": str(tunnel.proxy or ""),
             "user": tunnel.user,
             "keeper": "systemd",
             "engine": tunnel.engine,

@@ -7,6 +7,7 @@ import os
 import pwd
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 import pytest
@@ -15,6 +16,7 @@ from scitex_ssh.plan.step import (
     Step,
     absent,
     directory,
+    jump_keys,
     no_empty_folder,
     symlink,
     unit_absent,
@@ -406,6 +408,38 @@ def test_a_unit_step_asks_systemd_and_makes_it_true(
     assert bool(tried.words) == (outcome == REFUSED)
 
 
+JUMPS = {
+    "none wanted, none there": ([], [], NOTHING),
+    "none there": (["/it's $a"], [], DONE),
+    "right": (["/it's $a", "/k"], [("key-1", "/it's $a"), ("key-2", "/k")], NOTHING),
+    "another key": (["/it's $a", "/k"], [("key-1", "/k"), ("key-2", "/k")], DONE),
+    "one too many": (["/k"], [("key-1", "/k"), ("key-2", "/k")], DONE),
+    "none wanted": ([], [("key-1", "/k")], DONE),
+}
+
+
+@pytest.mark.parametrize(("wanted", "there", "outcome"), JUMPS.values(), ids=list(JUMPS))
+def test_the_links_to_the_keys_of_jump_hosts(
+    shell: Shell, wanted: list[str], there: list[tuple[str, str]], outcome: str, tmp_path: Path
+) -> None:
+    """One for each host, in their order, and none of an earlier set-up; the tunnel's own is let alone."""
+    place = tmp_path / "it"
+    place.mkdir()
+    for name, target in [("key", "/own"), *there]:
+        (place / name).symlink_to(target)
+    hosts = "\n".join(f"u h{number} 22" for number, _ in enumerate(wanted))
+    keys = "\n".join(wanted)
+    values = f"t_folder={place} t_user=u t_key=/own t_bastion_user=u t_bastion_host=h t_bastion_port=22"
+    values += f" t_jumps={quote(hosts)} t_jump_keys={quote(keys)} t_hops={len(wanted)}"
+    tried = try_step(shell, tmp_path / "out", jump_keys(), values=values)
+    expected = (
+        {"before": 1, "shown": 1, "apply": 0, "after": 0} if outcome == DONE else {"before": 0, "shown": 0}
+    )
+    assert tried.answers == expected, tried.words
+    links = {each.name: str(each.readlink()) for each in place.iterdir()}
+    assert links == {"key": "/own", **{f"key-{number}": key for number, key in enumerate(wanted, 1)}}
+
+
 OWN = {"linger", "linger_returned", "cron_block", "no_cron_block", "block_in_file", "no_block_in_file"}
 OWN |= {"process_held", "process_absent"}
 
@@ -416,5 +450,5 @@ def test_every_kind_of_step_is_tried() -> None:
 
     tried = {case.kind for case in CASES} | {make.__name__ for _, make, _, _ in UNITS}
     used = {step.kind for plan in PLANS.values() for step in plan.steps}
-    # tests/shell/test_keepers.py, and tests/lab.
-    assert used - tried == {"verified", *OWN}
+    # Above, in tests/shell/test_keepers.py, and in tests/lab.
+    assert used - tried == {"verified", "jump_keys", *OWN}

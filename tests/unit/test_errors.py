@@ -123,7 +123,9 @@ def calls(path: Path) -> Iterator[Call]:
             common = re.findall(r" (\w+)=", line)
         for slug, rest in CALL.findall("" if line.lstrip().startswith("#") else line):
             facts = {*re.findall(r" (\w+)=", rest), *(common if '"$@"' in rest else [])}
-            slugs = ("bad-destination", "bad-target") if slug == '"$slug"' else (slug,)
+            slugs = (
+                ("bad-destination", "bad-target", "bad-jump", "bad-proxy") if slug == '"$slug"' else (slug,)
+            )
             for name in slugs:
                 yield Call(f"{path.name}:{number}", name, frozenset(facts))
 

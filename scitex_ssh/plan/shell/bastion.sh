@@ -4,21 +4,26 @@
 stage() {
     t_stage=$work/$t_name
     mkdir -p "$t_stage" && text_ssh_config | sed "s|$t_folder|$t_stage|g" >"$t_stage/ssh_config"
-    if [ -n "$t_known_hosts" ]; then text_known_hosts; fi >"$t_stage/known_hosts"
+    if [ -n "$t_known_hosts$t_jump_hosts" ]; then text_known_hosts; fi >"$t_stage/known_hosts"
     ln -sfn "$t_key" "$t_stage/key"
+    put_jump_keys "$t_stage"
     [ "$me" = "$t_user" ] || chown -R "$t_user" "$t_stage"
 }
 
 # over OPTION...: ssh over the connection that open_master opened
 over() { as_user ssh -n -F "$t_stage/ssh_config" -o "ControlPath=$t_stage/master" "$@"; }
 
+# The kind of key that the bastion shows to whom knows none: the one that people compare.
+compared_kinds() {
+    kinds=ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256
+    ! ssh -Q key | grep -qx ssh-ed25519 || kinds=ssh-ed25519,$kinds
+    printf %s "-oHostKeyAlgorithms=$kinds"
+}
+
 open_master() {
     check=yes
     if [ "$accept_new" = 1 ] && [ -z "$t_known_hosts" ]; then check=accept-new; fi
-    # The kind of key that the bastion shows to whom knows none: the one that people compare.
-    if [ -z "$t_known_hosts" ] && ssh -Q key | grep -qx ssh-ed25519; then
-        set -- -o HostKeyAlgorithms=ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256
-    fi
+    if [ -z "$t_known_hosts" ]; then set -- "$(compared_kinds)" "$@"; fi
     as_user ssh -v -n -F "$t_stage/ssh_config" -o ControlMaster=yes -o "ControlPath=$t_stage/master" \
         -o "StrictHostKeyChecking=$check" "$@" -N -f bastion >/dev/null 2>"$t_stage/errors"
 }
@@ -34,20 +39,26 @@ close_masters() {
 key_of_fingerprint() {
     ssh-keyscan -T 5 -p "$t_bastion_port" "$t_bastion_host" 2>/dev/null </dev/null | plain_lines "$t_known_name" |
         while IFS= read -r line; do
-            [ "$(printf '%s\n' "$line" | ssh-keygen -l -f - 2>/dev/null | cut -d' ' -f2)" != "$fingerprint" ] || printf '%s\n' "$line"
+            ! is_trusted "$(printf '%s\n' "$line" | print_of)" || printf '%s\n' "$line"
         done
 }
+
+# print_of: the fingerprints of the lines that it reads; is_trusted PRINT: one that was given, or any will do.
+print_of() { ssh-keygen -l -f - 2>/dev/null | cut -d' ' -f2; }
+is_trusted() { [ -z "$fingerprint" ] || case "$fingerprint " in *" $1 "*) ;; *) false ;; esac; }
 
 # check_bastion: lets us in, with the host key that we know. Leaves the connection open.
 check_bastion() {
     stage
+    each_hop learn_jump_host || return
     if open_master; then
         [ -z "$t_known_hosts" ] || return 0
-        t_known_hosts=$(plain_lines "$t_known_name" <"$t_stage/known_hosts")
-        print=$(ssh-keygen -l -f "$t_stage/known_hosts" | cut -d' ' -f2)
-        [ -n "$fingerprint" ] && [ "$fingerprint" != "$print" ] || return 0
+        t_known_hosts=$(pinned "$t_known_name" "$t_stage/known_hosts")
+        print=$(printf '%s\n' "$t_known_hosts" | print_of)
+        ! is_trusted "$print" || return 0
         # It may be that of a key of another kind.
-        t_known_hosts=$(key_of_fingerprint)
+        t_known_hosts=
+        is_straight && t_known_hosts=$(key_of_fingerprint)
         if [ -n "$t_known_hosts" ]; then
             close_masters
             # The old one takes its socket away as it leaves, and must not take the new one's.
@@ -55,9 +66,10 @@ check_bastion() {
             stage
             if open_master; then return 0; fi
         fi
-        problem host-key-differs host="$t_bastion_host" fingerprint="$print" expected="$fingerprint"
+        problem host-key-differs host="$t_bastion_host" fingerprint="$print" expected="${fingerprint# }"
         return
     fi
+    each_hop hop_lets_in || return
     ssh_cause "$t_stage/errors"
 }
 
@@ -67,9 +79,11 @@ last_words() { tr -d '\r' <"$1" | grep -v -e '^debug' -e '^OpenSSH_' -e '^[[:spa
 ssh_cause() {
     talk=$1
     words=$(tr -d '\r' <"$talk")
+    if [ "${t_hops:-0}" != 0 ] && [ "$hop" -gt "$t_hops" ]; then each_hop blame_hop "$1" || return; fi
     # sed's word for the last key offered by the server: "debug1: Server host key: TYPE FINGERPRINT"
     print=$(sed -n 's/^debug1: Server host key: //p' "$1" | tr -d '\r' | tail -n 1)
     set -- host="$t_bastion_host" port="$t_bastion_port" login="$t_login" key="$t_key"
+    is_straight || ! way_cause || return
     case $words in
     *"REMOTE HOST IDENTIFICATION HAS CHANGED"*) problem host-key-changed "$@" known_name="$t_known_name" name="$t_name" ;;
     *"host key is known for"*) problem host-key-unknown "$@" fingerprint="$print" ;;

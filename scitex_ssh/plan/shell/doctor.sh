@@ -99,6 +99,8 @@ own_is_out() {
 
 # The way is tried once; how far it came tells the verdict of every check on it.
 doctor_way() {
+    [ -n "$cause" ] || stage
+    each_hop judge_hop
     reached=0 opened=0 way_found=''
     if [ -z "$cause" ]; then
         capturing=1
@@ -113,11 +115,17 @@ doctor_way() {
     passed 5 login "it lets the key in" "$t_login"
 }
 
+judge_hop() { judge "jump-$hop" "the jump host lets the key in" jump_is_fit || :; }
+jump_is_fit() {
+    evidence=$t_login
+    hop_lets_in
+}
 stage_of() {
     case $1 in
     bastion-unresolved | bastion-alias) echo 1 ;;
     bastion-refused | bastion-timeout | bastion-unroutable | bastion-banned | bastion-filtered) echo 2 ;;
     bastion-not-ssh | bastion-closed | bastion-full | bastion-penalty | ssh-failed) echo 3 ;;
+    jump-* | proxy-*) echo 2 ;;
     host-key-*) echo 4 ;;
     *) echo 5 ;;
     esac
@@ -340,6 +348,7 @@ port_is_kept_out() {
 # The values of a tunnel that stands, from its own files.
 recall_standing() {
     recall_bastion
+    recall_way
     t_forwards=$(written forward)
     t_key=$(written key) t_user=$(written user) t_engine=$(written engine) t_keepalive=$(written keepalive)
 }

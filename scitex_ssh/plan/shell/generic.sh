@@ -104,16 +104,53 @@ canonical_ipv6() {
     host=${groups#:} host=${host%:}
 }
 
-take_bastion() {
-    rest=$1 t_bastion_user=
-    case $1 in
+# take_destination SLUG TEXT: into $taken_user, $taken_host, $taken_port
+take_destination() {
+    slug=$1 rest=$2 taken_user=
+    case $2 in
     *@*)
-        t_bastion_user=${1%@*} rest=${1##*@}
-        printf '%s' "$t_bastion_user" | grep -Eq '^[A-Za-z0-9_.][A-Za-z0-9_.+-]{0,63}$' && printable "$t_bastion_user" ||
-            { problem bad-destination value="$(quoted "$1")" why="$(quoted "$t_bastion_user") is not a user name"; return; }
+        taken_user=${2%@*} rest=${2##*@}
+        printf '%s' "$taken_user" | grep -Eq '^[A-Za-z0-9_.][A-Za-z0-9_.+-]{0,63}$' && printable "$taken_user" ||
+            { problem "$slug" value="$(quoted "$2")" why="$(quoted "$taken_user") is not a user name"; return; }
         ;;
     esac
-    take_address bad-destination "$rest" 22 && t_bastion_host=$taken_host t_bastion_port=$taken_port
+    take_address "$1" "$rest" 22
+}
+take_bastion() {
+    take_destination bad-destination "$1" &&
+        t_bastion_user=$taken_user t_bastion_host=$taken_host t_bastion_port=$taken_port
+}
+
+# take_jumps TEXT: hosts with commas between them, into t_jumps
+take_jumps() {
+    jumps_left=$1, jumps_taken='' jumps_count=0
+    while [ -n "$jumps_left" ]; do
+        jump=${jumps_left%%,*} jumps_left=${jumps_left#*,}
+        if [ "$jumps_count" = 8 ]; then
+            problem bad-jump value="$(quoted "$jump")" why="there are 8 before it"
+            return
+        fi
+        take_destination bad-jump "$jump" || return
+        jumps_count=$((jumps_count + 1))
+        jumps_taken=$jumps_taken${jumps_taken:+$newline}${taken_user:--}' '$taken_host' '$taken_port
+    done
+    t_jumps=$jumps_taken
+}
+# take_jump_key PATH: one more, to t_jump_keys
+take_jump_key() {
+    own_key=$t_key
+    take_key "$1" || return
+    t_jump_keys=$t_jump_keys${t_jump_keys:+$newline}$t_key
+    t_key=$own_key
+}
+
+# take_proxy URL
+take_proxy() {
+    case $1 in
+    http://*@* | socks5://*@*) problem bad-proxy value="what was given" why="it holds a name or a password" ;;
+    http://* | socks5://*) take_address bad-proxy "${1#*://}" '' && t_proxy=${1%%:*}://$(bracketed "$taken_host"):$taken_port ;;
+    *) problem bad-proxy value="$(quoted "$1")" why="it begins with neither http:// nor socks5://" ;;
+    esac
 }
 
 take_key() {
@@ -194,6 +231,9 @@ Keeps a reverse SSH tunnel: port PORT of the bastion leads to sshd on this machi
       --remote-socket NAME   instead of a port: a Unix socket of the bastion, by its path or a name in its /tmp
   -R, -L, -D FORWARD         more forwards (or others), as ssh takes them; each may be given several times
   -n, --name NAME            what the tunnel is called (its port)
+  -J, --jump HOST,HOST       hosts to jump over on the way to the bastion, the nearest first
+      --jump-key KEY         the key for one of them, once each in their order (the one of -s)
+      --proxy URL            a proxy, http://proxy.example.com:3128 or socks5://..., for the first connection of the way
       --user USER            the account that keeps the tunnel (you; through sudo, its caller)
       --keeper KEEPER        systemd (needs root), systemd-user, cron, profile, nohup, screen, tmux;
                              auto (the default): the first of the first four that will do
@@ -235,7 +275,7 @@ TXT
 
 takes_value() {
     case $1 in
-    -R | -L | -D | -n | --name | --remote-socket | -p | --port | -b | --bastion | -s | --secret-key | --target | --user | --keeper | --engine | --keepalive | --host-key-fingerprint) ;;
+    -J | --jump | --jump-key | --proxy | -R | -L | -D | -n | --name | --remote-socket | -p | --port | -b | --bastion | -s | --secret-key | --target | --user | --keeper | --engine | --keepalive | --host-key-fingerprint) ;;
     *) return 1 ;;
     esac
 }
@@ -254,7 +294,7 @@ take_flags() {
             takes_value "${flag%%=*}" || usage_problem "it takes no '$(printf '%s' "$flag" | tr -c '[:print:]' '?')'" "$program"
             value=${flag#*=} flag=${flag%%=*}
             ;;
-        -[pbsnRLD]?*) value=${flag#??} flag=${flag%"${flag#??}"} ;;
+        -[pbsnJRLD]?*) value=${flag#??} flag=${flag%"${flag#??}"} ;;
         *)
             if takes_value "$flag"; then
                 [ $# -gt 0 ] || usage_problem "$flag needs a value" "$program"
@@ -274,6 +314,9 @@ take_flags() {
         setup:--remote-socket) take_remote_socket "$value" && given_socket=$taken ;;
         setup:-b | setup:--bastion) take_bastion "$value" ;;
         setup:-s | setup:--secret-key) take_key "$value" ;;
+        setup:-J | setup:--jump) take_jumps "$value" ;;
+        setup:--jump-key) take_jump_key "$value" ;;
+        setup:--proxy) take_proxy "$value" ;;
         setup:--target) take_target "$value" && short_target=$taken ;;
         setup:--user) take_user "$value" ;;
         setup:--keeper) take_keeper "$value" ;;

@@ -8,7 +8,7 @@ usage_problem() {
 # An empty one would trust any key.
 take_fingerprint() {
     case $1 in
-    SHA256:?*) accept_new=1 fingerprint=$1 ;;
+    SHA256:?*) accept_new=1 fingerprint="$fingerprint $1" ;;
     *) problem usage why="$(quoted "$1") is not a fingerprint (SHA256:...)" command="${program:-sh ${0##*/}}" ;;
     esac
 }
@@ -21,7 +21,7 @@ options() {
         --machine) machine=1 ;;
         --accept-new-host-key) accept_new=1 ;;
         # An empty one would trust any key.
-        --host-key-fingerprint=SHA256:?*) accept_new=1 fingerprint=${option#*=} ;;
+        --host-key-fingerprint=SHA256:?*) accept_new=1 fingerprint="$fingerprint ${option#*=}" ;;
         --host-key-fingerprint=*) usage_problem "'${option#*=}' is not a fingerprint (SHA256:...)" "sh ${0##*/}" ;;
         --accept-listening) accept_listening=1 ;;
         --name=*) wanted="$wanted ${option#*=}" ;;
@@ -88,6 +88,7 @@ foreground_one() {
     text_description >"$t_folder/tunnel.json"
     text_run >"$t_folder/run"
     ln -sfn "$t_key" "$t_folder/key"
+    put_jump_keys "$t_folder"
     sh "$t_folder/run" "$t_folder" "$t_state" 2>"$t_state/log" &
     keeper=$!
     trap 'kill "$keeper" 2>/dev/null; wait "$keeper"; finish' INT TERM HUP

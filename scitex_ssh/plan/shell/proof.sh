@@ -132,7 +132,7 @@ dial_ssh() {
     as_user ssh -n -T -F none -l "$t_user" -o BatchMode=yes -o PreferredAuthentications=none \
         -o StrictHostKeyChecking=yes -o HostKeyAlias=scitex-ssh-target -o "UserKnownHostsFile=$spot/keys" \
         -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o ControlPath=none -o LogLevel=INFO \
-        -o "ConnectTimeout=${dial_timeout:-10}" \
+        -o "ConnectTimeout=$((10 * (${t_hops:-0} + 1)))" \
         -o "ProxyCommand=$(way "$1") -W $(bracketed "$2"):$t_port bastion 2>$spot/way" \
         scitex-ssh-target true >/dev/null 2>"$spot/words" || code=$?
     case $code:$(cat "$spot/words") in

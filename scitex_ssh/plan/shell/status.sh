@@ -29,6 +29,7 @@ take_back_way() {
 # recall_bastion: the bastion of a tunnel that stands, in its parts.
 recall_bastion() {
     t_bastion=$(written bastion)
+    recall_way
     t_bastion_user=${t_bastion%@*}
     rest=${t_bastion#*@}
     case $rest in

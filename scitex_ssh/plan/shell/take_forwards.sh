@@ -169,6 +169,10 @@ assemble() {
         [ -z "$lines" ] || add_forward "$lines"
     done
     need "$t_forwards" port -p
+    if [ "$(printf '%s\n' "$t_jump_keys" | grep -c .)" -gt "$(printf '%s\n' "$t_jumps" | grep -c .)" ]; then
+        problem bad-jump value="$(quoted "$(printf '%s\n' "$t_jump_keys" | tail -n 1)")" why="it is a key without a host"
+        return
+    fi
     t_count=$(printf '%s\n' "$t_forwards" | grep -c .)
     t_bastion=''
     seen_forwards=' ' first_port='' first_socket='' ports=' '

@@ -61,10 +61,16 @@ fill_in() {
     fi
     keep_picked
     derive_forwards || return
-    # shellcheck disable=SC2088  # a path beginning with these two characters is meant
-    case $t_key in "~/"*) t_key=$(home_of "$t_user")/${t_key#??} ;; esac
+    t_key=$(at_home "$t_key")
     t_key_json=$(json_text "$t_key")
     t_key_access=$(text_credential)
+    derive_way
+}
+
+# at_home PATH: with the home of the tunnel's user in place of "~".
+at_home() {
+    # shellcheck disable=SC2088  # a path beginning with these two characters is meant
+    case $1 in "~/"*) printf '%s/%s' "$(home_of "$t_user")" "${1#??}" ;; *) printf '%s' "$1" ;; esac
 }
 
 check_programs() {
@@ -82,8 +88,19 @@ check_programs() {
     fi
 }
 
-# The key must do without anybody: there, private, readable, closed to others, without a passphrase.
 check_key() {
+    each_hop check_jump_key && examine_key || return
+    t_key_id=$(printf '%s\n' "$public" | ssh-keygen -l -E md5 -f - | sed 's/^[0-9]* MD5:\([0-9a-f:]*\).*/\1/' | tr -d ':')
+    # Root may not read a key on a home behind root_squash: the unit then reads the home itself. So it does with
+    # the keys of hops, since systemd hands over one.
+    # shellcheck disable=SC2034
+    if [ "$t_hops" -gt 0 ] || { [ "$me" = root ] && ! head -c 1 "$t_key" >/dev/null 2>&1; }; then
+        t_key_access=$(text_readable_home)
+    fi
+}
+
+# The key must do without anybody: there, private, readable, closed to others, without a passphrase.
+examine_key() {
     if ! as_user test -e "$t_key"; then
         # A folder on the way that only its owner may enter looks just like a missing file.
         problem key-missing key="$t_key"
@@ -113,21 +130,18 @@ check_key() {
         esac
         return
     }
-    t_key_id=$(printf '%s\n' "$public" | ssh-keygen -l -E md5 -f - | sed 's/^[0-9]* MD5:\([0-9a-f:]*\).*/\1/' | tr -d ':')
-    # Root may not read a key on a home behind root_squash: the unit then reads the home itself.
-    # shellcheck disable=SC2034
-    if [ "$me" = root ] && ! head -c 1 "$t_key" >/dev/null 2>&1; then t_key_access=$(text_readable_home); fi
 }
 
 # What is known of the bastion's host keys: as given, by the user's own known_hosts, by the system's, else as pinned.
 find_host_keys() {
+    find_jump_hosts
     if [ -n "${t_host_keys-}" ]; then
         # A fleet has them from the bastion itself.
         t_known_hosts=$(printf '%s\n' "$t_host_keys" | sed "s/^/$t_known_name /" | plain_lines "$t_known_name")
         return
     fi
     t_known_hosts=$(known_lines)
-    if [ -z "$t_known_hosts" ]; then t_known_hosts=$(grep -F "$t_known_name " "$t_folder/known_hosts" 2>/dev/null); fi
+    if [ -z "$t_known_hosts" ]; then t_known_hosts=$(pinned "$t_known_name" "$t_folder/known_hosts"); fi
     return 0
 }
 
@@ -136,6 +150,14 @@ known_lines() {
     for known in "$home/.ssh/known_hosts" "$home/.ssh/known_hosts2" /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2; do
         as_user test -r "$known" && as_user ssh-keygen -F "$t_known_name" -f "$known" 2>/dev/null
     done | plain_lines "$t_known_name"
+}
+
+# pinned NAME FILE: the lines of that name in a known_hosts file of ours.
+pinned() {
+    [ -e "$2" ] || return 0
+    while IFS= read -r line; do
+        case $line in "$1 "* | "@"*" $1 "*) printf '%s\n' "$line" ;; esac
+    done <"$2"
 }
 
 # plain_lines NAME: known_hosts lines with that name in place of theirs (hashed or not), sorted, each once.
