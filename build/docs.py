@@ -202,6 +202,9 @@ INTERNAL = {
     "SCITEX_SSH_ATTEMPT",
     "SCITEX_SSH_DETACHED",
     "SCITEX_SSH_ROOTED",
+    # The caller's XDG folders, for root.
+    "SCITEX_SSH_CONFIG_HOME",
+    "SCITEX_SSH_STATE_HOME",
     "SCITEX_SSH_STOP",
 }
 

@@ -356,12 +356,6 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     ),
     # --- who keeps the tunnel -----------------------------------------------------------------
     Problem(
-        "keeper-differs",
-        Exit.CONFIGURATION,
-        "tunnel {name} is kept by {keeper}, not by {wanted}.",
-        "scitex-ssh remove -p {name}, then the same command again; or leave --keeper out.",
-    ),
-    Problem(
         "keeper-user",
         Exit.CONFIGURATION,
         "{keeper} keeps a tunnel of the user {user}, and somebody else is running this.",

@@ -14,6 +14,7 @@ from scitex_ssh.plan.step import (
     no_empty_folder,
     process_absent,
     process_held,
+    sole_keeper,
     symlink,
     verified,
     write_file,
@@ -79,7 +80,8 @@ def no_folder() -> tuple[Step, ...]:
 def held(*kept: Step, texts: dict[str, Template]) -> Plan:
     """The plan of a keeper that has our own starter run the supervisor; ``kept`` is what calls it."""
     start = own_file("@folder@/start", "start", START["start"], mode="755")
-    return Plan((*folder(), start, *kept, process_held(), verified()), {**TEXTS, **START, **texts})
+    steps = (*folder(), start, sole_keeper(), *kept, process_held(), verified())
+    return Plan(steps, {**TEXTS, **START, **texts})
 
 
 def not_held(*gone: Step) -> Plan:

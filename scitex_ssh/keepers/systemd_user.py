@@ -10,6 +10,7 @@ from scitex_ssh.plan.step import (
     linger,
     linger_returned,
     no_empty_folder,
+    sole_keeper,
     unit_absent,
     unit_current,
     unit_enabled,
@@ -35,6 +36,9 @@ def setup() -> Plan:
             *own.folder(),
             linger(),
             own.own_file("@unit_file@", "user_unit", USER_UNIT),
+            # Of a keeper that was there before.
+            absent("@folder@/start"),
+            sole_keeper(),
             units_loaded(),
             unit_enabled(),
             unit_current(),

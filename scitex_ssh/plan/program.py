@@ -17,7 +17,7 @@ from scitex_ssh.render.template import Template
 Binding = Mapping[str, str]
 
 MODULES = (
-    *("base", "policy", "steps", "keepers", "forwards", "tunnel", "hops", "bastion", "proof"),
+    *("base", "policy", "steps", "keepers", "former", "forwards", "tunnel", "hops", "bastion", "proof"),
     *("kinds", "beside", "flow", "status", "causes", "doctor"),
 )
 BEGINS = "# scitex-ssh program begins"

@@ -265,6 +265,18 @@ def no_block_in_file(path: str) -> Step:
     )
 
 
+def sole_keeper() -> Step:
+    """No other keeper has the tunnel: it ends before this one starts, and its rest goes after the proof."""
+    return Step(
+        "sole_keeper",
+        Template("only @keeper@ keeps tunnel @name@"),
+        "no_former",
+        "former_does retire",
+        "service",
+        "show_former",
+    )
+
+
 def process_held() -> Step:
     """The supervisor runs, with the configuration that is on disk now."""
     return Step(

@@ -126,21 +126,25 @@ take_lock() {
 # The same program again in a service of its own, where a tunnel that stands is about to be changed: whoever
 # logged in through that tunnel loses the terminal with it, and the change must be proven or undone all the same.
 detach() {
+    # Installed it may be where it does not run.
     [ -z "${SCITEX_SSH_DETACHED-}" ] && have systemd-run && [ -d /run/systemd/system ] && copy_program || return 0
     # Without root the user's own systemd, where there is one that answers.
     ours=
     if [ "$me" != root ]; then
         export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
         ours=--user
-        systemctl --user show -p Version >/dev/null 2>&1 || return 0
+        # systemctl has a way of its own to it, systemd-run needs the bus.
+        [ -S "$XDG_RUNTIME_DIR/bus" ] && systemctl --user show -p Version >/dev/null 2>&1 || return 0
     fi
     exec 9>&-
     exit_status=0
     detached=scitex-ssh-$$.service
+    # KillMode: what it starts to keep a tunnel outlives it.
     # shellcheck disable=SC2086  # nothing, as root
-    systemd-run $ours -q --wait --pipe --collect --unit="$detached" --working-directory="$PWD" -E SCITEX_SSH_DETACHED=1 \
+    systemd-run $ours -q --wait --pipe --collect -p KillMode=process --unit="$detached" --working-directory="$PWD" -E SCITEX_SSH_DETACHED=1 \
         -E "SCITEX_SSH_STOP=${SCITEX_SSH_STOP:=$work/stop}" -E "SUDO_USER=${SUDO_USER-}" -E "PATH=$PATH" -E "HOME=${HOME-}" \
         -E "XDG_CONFIG_HOME=${XDG_CONFIG_HOME-}" -E "XDG_STATE_HOME=${XDG_STATE_HOME-}" \
+        -E "SCITEX_SSH_CONFIG_HOME=${SCITEX_SSH_CONFIG_HOME-}" -E "SCITEX_SSH_STATE_HOME=${SCITEX_SSH_STATE_HOME-}" \
         sh "$work/program" "$@" || exit_status=$?
     finish
 }
@@ -160,7 +164,8 @@ become_root() {
     if (: </dev/tty) 2>/dev/null; then ask=; fi
     rooted=0
     set -- sh "$work/program" "$@"
-    set -- env "SCITEX_SSH_ROOTED=$work/rooted" "SCITEX_SSH_STOP=${SCITEX_SSH_STOP:=$work/stop}" "$@"
+    set -- env "SCITEX_SSH_ROOTED=$work/rooted" "SCITEX_SSH_STOP=${SCITEX_SSH_STOP:=$work/stop}" \
+        "SCITEX_SSH_CONFIG_HOME=${XDG_CONFIG_HOME-}" "SCITEX_SSH_STATE_HOME=${XDG_STATE_HOME-}" "$@"
     rooting=1
     if [ -n "$ask" ]; then
         # In the background, so that a signal to us, which may not be passed on to root's process, is heard.

@@ -183,7 +183,7 @@ check_port() {
     esac
 }
 
-tunnel_is_ours() { [ "$t_keeper" != foreground ] && keeper_is_up; }
+tunnel_is_ours() { [ "$t_keeper" != foreground ] && { keeper_is_up || former_is_up; }; }
 
 # Listens on the port for a moment, over the open connection.
 try_port() {
@@ -197,7 +197,7 @@ tunnel_beside() {
     # Also from the foreground, whose own folder is elsewhere.
     for other in "${t_folder%/*}"/*/ssh_config /etc/scitex-ssh/tunnels/*/ssh_config; do
         other=${other%/*}
-        [ "$other" != "$t_folder" ] && grep -Eq "^# forward: (remote|socks) [^ ]*:$t_port( |\$)" "$other/ssh_config" 2>/dev/null &&
+        [ "$other" != "$t_folder" ] && [ "$other" != "$t_was" ] && grep -Eq "^# forward: (remote|socks) [^ ]*:$t_port( |\$)" "$other/ssh_config" 2>/dev/null &&
             grep -Fqx "# bastion: $t_bastion" "$other/ssh_config" && echo "${other##*/}" && return
     done
 }

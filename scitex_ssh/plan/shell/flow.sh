@@ -42,7 +42,7 @@ forget() {
     t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access='' t_port=''
     t_jumps='' t_jump_keys='' t_proxy='' t_jump_hosts='' t_hops=0
     t_name='' t_forwards='' t_engine=ssh t_keepalive=default
-    t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host='' t_host_keys=''
+    t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host='' t_host_keys='' t_former='' t_was=''
 }
 
 kept="name folder unit unit_file state port bastion bastion_host bastion_port bastion_user login known_name known_hosts"
@@ -51,7 +51,7 @@ kept="$kept kind listen listen_host dial where says target target_host target_po
 kept="$kept host_keys alive_interval alive_count connect_timeout keeper plan scope chosen"
 kept="$kept on_host service log owner host home local config runtime states states_of_all state_home"
 kept="$kept jumps jump_keys jump_hosts jump_blocks jumps_json way_notes hops hop_logins proxy proxy_command reach_timeout"
-kept="$kept shell login_file shell_file fish_file"
+kept="$kept shell login_file shell_file fish_file former was"
 # keep N, recall N: the values of tunnel N, put by and taken up again.
 keep() { for value in $kept; do eval "k_${1}_$value=\${t_$value-}"; done; }
 recall() { for value in $kept; do eval "t_$value=\$k_${1}_$value"; done; }
@@ -118,13 +118,17 @@ setup_all() {
             result "$(cat "$work/$t_name.level")"
             continue
         fi
-        if each_forward check_target && check_bastion && each_forward check_port && derive_forwards && keep "$n" && prove_beside; then
+        if check_former && each_forward check_target && check_bastion && each_forward check_port && derive_forwards && keep "$n" && prove_beside; then
             eval "due_$n=\$(untrue setup)"
             ready="$ready $n"
         fi
     done
     applying=$ready
-    for n in $ready; do recall "$n" && snapshot; done
+    for n in $ready; do
+        recall "$n"
+        snapshot_to "$work/old-$t_name"
+        [ -z "$t_former" ] || former_does snapshot
+    done
     for phase in files reload service restart; do apply_phase "$phase"; done
     end_all_beside
     for n in $applying; do
@@ -135,6 +139,7 @@ setup_all() {
             [ -z "$t_chosen" ] || say_keeper
             warn_of_logout
             commit "$n"
+            drop_former
         else
             undo "$n"
         fi
@@ -142,12 +147,13 @@ setup_all() {
     finish
 }
 
-# stands_already: one of the tunnels that are due to change is up.
+# stands_already: one of the tunnels that are due to change is up (and nobody has to be asked for a password).
 stands_already() {
     for n in $tunnels; do
         case $(each_due "$n") in '' | bad) continue ;; esac
         recall "$n"
-        if keeper_is_up; then return 0; fi
+        if former_needs_password; then return 1; fi
+        if keeper_is_up || former_is_up; then return 0; fi
     done
     return 1
 }
@@ -195,9 +201,9 @@ disk_is_full() {
     (cat /bin/sh >"$t_folder/room") 2>&1 | grep -q "No space left"
 }
 
-# What is there before, in the folder of this run.
-snapshot() {
-    old=$work/old-$t_name
+# snapshot_to FOLDER: what is there before.
+snapshot_to() {
+    old=$1
     mkdir -p "$old"
     [ ! -d "$t_folder" ] || cp -a "$t_folder" "$old/folder"
     if [ -e "$t_unit_file" ] || [ -L "$t_unit_file" ]; then cp -a "$t_unit_file" "$old/unit"; fi
@@ -218,12 +224,16 @@ drop_from_applying() {
     applying=$rest
 }
 
-# The state that snapshot found, again.
+# The state that the snapshots found, again.
 restore() {
-    old=$work/old-$t_name
-    changed=
-    same_as_before || changed=1
-    [ -n "$changed" ] || return 0
+    old=$work/old-$t_name restored=
+    # It was the former's, which comes back by itself.
+    [ ! -e "$work/former-$t_name/kept/retired" ] || rm -f "$old/held"
+    same_as_before || { put_back && restored=1; }
+    if [ -d "$work/former-$t_name" ]; then former_does restore && restored=1; fi
+    [ -z "$restored" ] || event restored "what was there before"
+}
+put_back() {
     if [ -n "$t_unit" ]; then
         [ -e "$old/active" ] || manager -q stop "$t_unit" 2>/dev/null
         [ -e "$old/enabled" ] || manager -q disable "$t_unit" 2>/dev/null
@@ -233,7 +243,7 @@ restore() {
     [ ! -d "$old/folder" ] || cp -a "$old/folder" "$t_folder"
     if [ -n "$t_unit" ]; then restore_unit; fi
     if [ "$t_scope" = user ]; then restore_own; else rmdir /etc/scitex-ssh/tunnels /etc/scitex-ssh /run/scitex-ssh 2>/dev/null; fi
-    event restored "what was there before"
+    return 0
 }
 restore_unit() {
     rm -f "$t_unit_file"
@@ -281,7 +291,7 @@ remove_all() {
     for n in $tunnels; do
         [ "$(each_due "$n")" != bad ] || continue
         recall "$n"
-        snapshot
+        snapshot_to "$work/old-$t_name"
         applying="$applying $n"
     done
     for phase in files reload; do remove_phase "$phase"; done

@@ -11,6 +11,10 @@ own_places() {
     if [ "$me" = "$t_user" ]; then
         case ${XDG_CONFIG_HOME-} in /*) t_config=${XDG_CONFIG_HOME%/} ;; esac
         case ${XDG_STATE_HOME-} in /*) t_state_home=${XDG_STATE_HOME%/} ;; esac
+    elif [ "$t_user" = "${SUDO_USER-}" ]; then
+        # As the caller who became root has them (become_root).
+        case ${SCITEX_SSH_CONFIG_HOME-} in /*) t_config=${SCITEX_SSH_CONFIG_HOME%/} ;; esac
+        case ${SCITEX_SSH_STATE_HOME-} in /*) t_state_home=${SCITEX_SSH_STATE_HOME%/} ;; esac
     fi
     t_states_of_all=$t_state_home/scitex-ssh t_states=$t_state_home/scitex-ssh/$t_host
     t_fish_file=$t_config/fish/conf.d/scitex-ssh-$t_name.fish
@@ -53,42 +57,37 @@ own_parts() {
     fi
 }
 
-# find_standing NAME: who keeps the tunnel of that name on this host, in $t_keeper, and for which user, if it is a
-# user's own. False if there is none.
-find_standing() {
-    if [ -d "/etc/scitex-ssh/tunnels/$1" ] || [ -e "/etc/systemd/system/autossh-tunnel-$1.service" ]; then
-        t_keeper=systemd
-        return
-    fi
-    t_name=$1
-    for t_user in $(whose); do
-        own_places
-        kept_by=$(sed -n 's/^# keeper: //p' "$t_config/scitex-ssh/tunnels/$1/ssh_config" 2>/dev/null | head -n 1)
-        case $kept_by in
-        *" on $t_host")
-            t_keeper=${kept_by%% on *}
-            return
-            ;;
-        esac
-    done
-    false
+# standing NAME: who keeps the tunnel of that name on this host, a line each: "systemd -", or a user's own, "cron alice".
+standing() {
+    (
+        if [ -d "/etc/scitex-ssh/tunnels/$1" ] || [ -e "/etc/systemd/system/autossh-tunnel-$1.service" ]; then
+            echo "systemd -"
+        fi
+        t_name=$1
+        for t_user in $(whose); do
+            own_places
+            kept_by=$(sed -n 's/^# keeper: //p' "$t_config/scitex-ssh/tunnels/$1/ssh_config" 2>/dev/null | head -n 1)
+            case $kept_by in *" on $t_host") echo "${kept_by%% on *} $t_user" ;; esac
+        done
+    )
 }
-# The accounts whose own tunnels we look at: ours, and through sudo our caller's.
-whose() { printf '%s\n%s\n' "$me" "$(default_user)" | uniq; }
+# find_standing NAME: the first of them, in $t_keeper and, if it is a user's own, $t_user.
+find_standing() {
+    found_keeper=$(standing "$1" | head -n 1)
+    [ -n "$found_keeper" ] || return 1
+    t_keeper=${found_keeper%% *}
+    [ "$t_keeper" = systemd ] || t_user=${found_keeper#* }
+}
+# The accounts whose own tunnels we look at: ours, through sudo our caller's, and the one that a tunnel is wanted for.
+whose() { printf '%s\n' "$me" "$(default_user)" "${wanted_user:-$me}" | sort -u; }
 
 # choose_keeper: the one that was asked for; for "auto" the one that is there, else the first that will do here.
 choose_keeper() {
-    wanted_keeper=$t_keeper wanted_user=$t_user
+    [ "$t_keeper" = auto ] || return 0
     if find_standing "$t_name"; then
         t_user=$wanted_user
-        case $wanted_keeper in
-        auto | "$t_keeper") ;;
-        *) problem keeper-differs name="$t_name" keeper="$t_keeper" wanted="$wanted_keeper" ;;
-        esac
         return
     fi
-    t_user=$wanted_user t_keeper=$wanted_keeper
-    [ "$t_keeper" = auto ] || return 0
     t_chosen=1
     if can_be_root && [ -d /run/systemd/system ]; then
         t_keeper=systemd

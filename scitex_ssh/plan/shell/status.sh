@@ -18,7 +18,7 @@ own_names() {
     grep -ls "^# keeper: .* on $t_host\$" "$t_config"/scitex-ssh/tunnels/*/ssh_config | sed 's|/ssh_config$||; s|.*/||'
 }
 
-written() { sed -n "s/^# $1: //p" "$t_folder/ssh_config" 2>/dev/null; }
+written() { sed -n "s/^# $1: //p" "${t_was:-$t_folder}/ssh_config" 2>/dev/null; }
 
 # take_back_way: hold, or plain where a stale session could keep the port: the bastion runs no command for this key,
 # or (hidepid on its /proc) a session there cannot see which process serves it.

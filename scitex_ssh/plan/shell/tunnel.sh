@@ -50,7 +50,9 @@ fill_in() {
         problem bad-user value="'$t_user'" why="this machine has no such account"
         return
     fi
+    wanted_user=$t_user
     choose_keeper && locate "$t_name" "$t_keeper" || return
+    find_former
     [ -n "$t_bastion_user" ] || t_bastion_user=$t_user
     t_login=$t_bastion_user@$t_bastion_host
     t_bastion=$t_bastion_user@$(bracketed "$t_bastion_host")
@@ -141,7 +143,7 @@ find_host_keys() {
         return
     fi
     t_known_hosts=$(known_lines)
-    if [ -z "$t_known_hosts" ]; then t_known_hosts=$(pinned "$t_known_name" "$t_folder/known_hosts"); fi
+    if [ -z "$t_known_hosts" ]; then t_known_hosts=$(pinned "$t_known_name" "${t_was:-$t_folder}/known_hosts"); fi
     return 0
 }
 

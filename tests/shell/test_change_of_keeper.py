@@ -1,0 +1,170 @@
+"""A tunnel that stands is given to another keeper: real ssh, real sshd, and a person's own files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from scitex_ssh import demo
+from scitex_ssh.backends import shell
+from scitex_ssh.model import Tunnel, TunnelName
+from tests.shell.shells import Answer, Shell
+from tests.shell.test_keepers import FAKE_CRONTAB
+
+THEIRS = "# mine\n5 4 * * 0 true\n"
+PROFILE = "# my profile\n"
+NAME = "keeper-test"
+
+
+class Machine:
+    """A home, a crontab, a bastion and a target, all of them this process's own."""
+
+    def __init__(self, shell: Shell, folder: Path, stack: ExitStack) -> None:
+        self.shell, self.home, self.table = shell, folder / "home", folder / "table"
+        self.home.mkdir()
+        (self.home / ".profile").write_text(PROFILE)
+        self.table.write_text(THEIRS)
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        (self.bin / "crontab").write_text(FAKE_CRONTAB)
+        (self.bin / "crontab").chmod(0o755)
+        # cron(8) is known by its name; this one does nothing.
+        shutil.copy(shutil.which("dash") or "/bin/sh", self.bin / "cron")
+        stack.callback(self._end)
+        self.cron = subprocess.Popen([str(self.bin / "cron"), "-c", "sleep 600; :"], start_new_session=True)
+        stack.enter_context(demo._privilege_separation())
+        self.key = demo._key(folder / "key")
+        self.ports = demo._free_ports(3)
+        for name, port in zip(("bastion", "target"), self.ports):
+            stack.enter_context(demo._sshd(demo._find_sshd(), folder / name, port, self.key))
+
+    def _end(self) -> None:
+        """Nothing that was started for the test outlives it."""
+        os.killpg(self.cron.pid, 9)
+        self.cron.wait()
+        for process in _processes(str(self.home)):
+            os.kill(process, 9)
+        for server in ("tmux", "screen"):
+            if shutil.which(server):
+                subprocess.run(_QUIT[server], capture_output=True, check=False)
+
+    def setup(self, keeper: str) -> Answer:
+        """Set the tunnel up with that keeper."""
+        bastion = f"{demo._me()}@127.0.0.1:{self.ports[0]}"
+        forward = f"{self.ports[2]}:127.0.0.1:{self.ports[1]}"
+        tunnel = Tunnel.of(
+            None, bastion, str(self.key), remote=[forward], name=NAME, keeper=keeper, user=demo._me()
+        )
+        return self.run(shell.baked("setup", [tunnel]), "--accept-new-host-key", "--yes")
+
+    def run(self, text: str, *flags: str) -> Answer:
+        """Run a script of ours as whoever has this home."""
+        env = {"HOME": str(self.home), "TABLE": str(self.table), "SHELL": "/bin/bash"}
+        return self.shell.run(text, *flags, env=env, path=f"{self.bin}:{self.shell.path}")
+
+    def seen(self) -> dict[str, object]:
+        """What stands in the files of the person, and who runs the tunnel."""
+        marks = "scitex-ssh tunnel"
+        files = [f for f in self.home.iterdir() if f.is_file() and marks in f.read_text()]
+        return {
+            "crontab": marks in self.table.read_text(),
+            "profile": bool(files),
+            "keeper": _word(self.home / f".config/scitex-ssh/tunnels/{NAME}/ssh_config"),
+            "supervisors": len(_processes(f"{self.home}/.config/scitex-ssh/tunnels/{NAME}/run")),
+        }
+
+
+_QUIT = {
+    "tmux": ["tmux", "-L", f"scitex-ssh-{NAME}", "kill-server"],
+    "screen": ["screen", "-S", f"scitex-ssh-{NAME}", "-X", "quit"],
+}
+
+
+def _word(config: Path) -> str:
+    (line,) = [each for each in config.read_text().splitlines() if each.startswith("# keeper: ")]
+    return line.split()[2]
+
+
+def _processes(words: str) -> list[int]:
+    """The supervisors and what else runs from that path, by their command lines."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (each / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            parent = (each / "stat").read_text().rpartition(") ")[2].split()[1]
+        except OSError:
+            continue
+        # A supervisor's own subshells bear its words, too.
+        if any(word.startswith(words) for word in told) and not _same(parent, told):
+            found.append(int(each.name))
+    return found
+
+
+def _same(parent: str, told: list[str]) -> bool:
+    try:
+        return Path(f"/proc/{parent}/cmdline").read_bytes().decode("utf-8", "replace").split("\0") == told
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def machine(shell: Shell) -> Iterator[Machine]:
+    """A machine that is gone with the test."""
+    if shell.name != "dash":
+        pytest.skip("one shell will do: the steps are tried in all of them")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="keeper-", dir="/tmp")))
+        yield Machine(shell, folder, stack)
+
+
+def keepers(machine: Machine, keeper: str) -> dict[str, object]:
+    """What must stand where that keeper has the tunnel: its own lines, one supervisor, nobody else's."""
+    return {
+        "crontab": keeper == "cron",
+        "profile": keeper == "profile",
+        "keeper": keeper,
+        "supervisors": 1,
+    }
+
+
+def test_every_keeper_takes_the_tunnel_from_every_other(machine: Machine) -> None:
+    """Proven, the former's lines and process are gone, the person's own lines are as they were."""
+    found = ["cron", "profile", "nohup", *(name for name in _QUIT if shutil.which(name))]
+    for keeper in [*found, "profile", "cron"]:
+        before = machine.setup(keeper)
+        assert before.status == 0, before
+        assert "Verified" in before.stderr
+        assert machine.seen() == keepers(machine, keeper)
+        again = machine.setup(keeper)
+        assert "nothing to do" in again.stdout, again
+    gone = machine.run(shell.baked("remove", [TunnelName(NAME)]))
+    assert gone.status == 0, gone
+    assert (machine.table.read_text(), (machine.home / ".profile").read_text()) == (THEIRS, PROFILE)
+    assert not (machine.home / ".config").exists()
+
+
+def test_what_cannot_be_proven_gives_it_back(machine: Machine) -> None:
+    """The old keeper has the tunnel again, its files are as they were, and it still works."""
+    assert machine.setup("cron").status == 0
+    table = machine.table.read_text()
+    config = machine.home / f".config/scitex-ssh/tunnels/{NAME}"
+    files = {path.name: path.read_bytes() for path in config.iterdir() if path.is_file()}
+    broken = machine.bin / "screen"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    failed = machine.setup("screen")
+    broken.unlink()
+    assert (failed.status, "restored" in failed.stdout) == (1, True), failed
+    assert "[step-failed]" in failed.stderr
+    assert machine.table.read_text() == table
+    assert {path.name: path.read_bytes() for path in config.iterdir() if path.is_file()} == files
+    again = machine.setup("cron")
+    assert "nothing to do" in again.stdout, again
+    assert machine.seen() == keepers(machine, "cron")
