@@ -81,7 +81,17 @@ def _recalled(stands: standing.Standing) -> Tunnel:
         flag = "remote" if each["kind"] == "socks" else each["kind"]
         flags[flag].append(":".join(filter(None, (each["listen"], each["target"]))))
     rest = {key: said[key] for key in ("user", "engine", "keeper", "keepalive")}
+    hops = said.get("jumps") or []
+    if hops:
+        rest["jump"] = [_login(each) for each in hops]
+        rest["jump_key"] = [each["key"] for each in hops]
+    rest["proxy"] = said.get("proxy") or None
     return Tunnel.of(None, said["bastion"], said["key"], name=stands.name, **flags, **rest)
+
+
+def _login(hop: dict[str, Any]) -> str:
+    host = f"[{hop['host']}]" if ":" in hop["host"] else hop["host"]
+    return f"{hop['user']}@{host}:{hop['port']}"
 
 
 def _file(tunnel: Tunnel, form: str) -> str:

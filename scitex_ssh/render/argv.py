@@ -12,7 +12,15 @@ from scitex_ssh.render.ssh_config import BODY
 
 _FLAGS = {"remote": "-R", "socks": "-R", "local": "-L", "dynamic": "-D"}
 # Said by flags of their own, or of the tunnel's folder: by hand, the caller's known_hosts is what counts.
-_ELSEWHERE = ("HostName", "Port", "User", "IdentityFile", "UserKnownHostsFile", "GlobalKnownHostsFile")
+_ELSEWHERE = (
+    "HostName",
+    "Port",
+    "User",
+    "IdentityFile",
+    "UserKnownHostsFile",
+    "GlobalKnownHostsFile",
+    "ProxyCommand",
+)
 # What needs no quotes in a line of ssh_config.
 _PLAIN = re.compile(r"[A-Za-z0-9%~/._@+=-]+")
 
@@ -21,8 +29,12 @@ def argv(tunnel: Tunnel) -> list[str]:
     """The words: what the tunnel's own ssh is told, by flags, with no configuration file read.
 
     Raises:
-        InputError: ``bad-key-path`` for a path that no flag of ssh can hold.
+        InputError: ``bad-key-path`` for a path that no flag of ssh can hold, ``usage`` for what takes more than
+            one ssh.
     """
+    if tunnel.jumps or tunnel.proxy:
+        why = "jump hosts and proxies take more than one command: --as ssh-config has them"
+        raise InputError("usage", why=why, command="scitex-ssh render")
     user = tunnel.bastion.user or tunnel.user
     return [
         *("ssh", "-N", "-T", "-F", "none"),
@@ -40,10 +52,11 @@ def _options(tunnel: Tunnel) -> list[str]:
     values = {
         "alive_interval": str(keepalive.interval),
         "alive_count": str(keepalive.count),
-        "connect_timeout": str(keepalive.connect_timeout),
+        "reach_timeout": str(keepalive.connect_timeout),
     }
     lines = BODY.partition("Host hold tunnel release bastion\n")[2].splitlines()
-    pairs = [("ExitOnForwardFailure", "yes"), *(line.split(None, 1) for line in lines)]
+    settings = [line.split(None, 1) for line in lines if line.startswith(" ")]
+    pairs = [("ExitOnForwardFailure", "yes"), *settings]
     words = []
     for name, value in pairs:
         if name not in _ELSEWHERE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -226,6 +227,22 @@ def test_a_folder_is_made_equal(there: There, tmp_path: Path) -> None:
     result = scitex_ssh.sync_dir(f"there:{away}/", str(tmp_path / "back"), ssh_opts=there.opts, check=True)
     assert result.success
     assert left(tmp_path / "back") == sorted([*NAMES, "skip.tmp"])
+
+
+def test_no_rsync_is_told(there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here it is not in the PATH; there it is not, either, once the shell looks in none."""
+    (tmp_path / "bin").mkdir()
+    for name in ("ssh", "sh"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or "")
+    there_missing = scitex_ssh.sync_dir(
+        f"{tmp_path}/bin/", f"there:{tmp_path}/b", ssh_opts=[*there.opts, "-o", "SetEnv=PATH=/nowhere"]
+    )
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    here_missing = scitex_ssh.sync_dir(f"{tmp_path}/bin/", f"there:{tmp_path}/b", ssh_opts=there.opts)
+    assert here_missing.error is not None
+    assert (here_missing.error.slug, here_missing.error.facts["host"]) == ("rsync-missing", "this machine")
+    if there_missing.error is not None:
+        assert there_missing.error.slug == "rsync-missing"
 
 
 def test_why_a_sync_failed_is_told(there: There, tmp_path: Path) -> None:

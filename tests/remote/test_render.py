@@ -70,7 +70,12 @@ def understood(words: list[str]) -> dict[str, list[str]]:
 def test_the_command_says_what_the_tunnels_own_configuration_says(case: str) -> None:
     """ssh itself understands the same by the flags as by the file that set-up writes."""
     flags = json.loads((GOLDEN / case / "flags.json").read_text("utf-8"))
+    more_than_one = {"jump", "proxy"} & set(flags)
     tunnel = Tunnel.of(flags.pop("port", None), flags.pop("bastion"), flags.pop("key"), **flags)
+    if more_than_one:
+        with pytest.raises(InputError, match="more than one command"):
+            argv(tunnel)
+        return
     ssh, *rest = argv(tunnel)
     by_file = understood(["ssh", "-G", "-N", "-F", str(GOLDEN / case / "ssh_config"), "tunnel"])
     assert understood([ssh, "-G", *rest]) == by_file
