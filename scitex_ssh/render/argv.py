@@ -29,8 +29,8 @@ def argv(tunnel: Tunnel) -> list[str]:
     """The words: what the tunnel's own ssh is told, by flags, with no configuration file read.
 
     Raises:
-        InputError: ``bad-key-path`` for a path that no flag of ssh can hold, ``usage`` for what takes more than
-            one ssh.
+        InputError: ``bad-key-path`` for a path that no flag of ssh can hold, ``usage`` for what takes
+            more than one ssh.
     """
     if tunnel.jumps or tunnel.proxy:
         why = "jump hosts and proxies take more than one command: --as ssh-config has them"

@@ -55,7 +55,8 @@ def key_id(key: Path) -> str:
 
 def each(shell: Shell, script: str, keys: Sequence[Path]) -> Answer:
     """The script, run for each key in one process, with $t_key set and $n counting."""
-    lines = [prelude(), "forget", "t_user=$me t_name=2222 t_bastion_host=bastion t_bastion_port=22 t_login=me@bastion", f"step() {{ {script}\n}}"]
+    bastion = "t_bastion_host=bastion t_bastion_port=22 t_login=me@bastion"
+    lines = [prelude(), "forget", f"t_user=$me t_name=2222 {bastion}", f"step() {{ {script}\n}}"]
     lines += [f"n={number} t_key={shlex.quote(str(key))} && step" for number, key in enumerate(keys)]
     return shell.run("\n".join(lines))
 
