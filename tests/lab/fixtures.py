@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 
@@ -24,16 +25,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that boots hosts; and where processes run side by side, give hosts to one of them."""
+    """Mark every test that boots hosts."""
     for item in items:
-        asked = {"lab", "world", "equipped"} & set(getattr(item, "fixturenames", ()))
-        suite = "here"
-        if asked:
+        if {"lab", "world", "equipped"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("lab")
-            given = getattr(item, "callspec", None)
-            named = [given.params[each] for each in asked if given and each in given.params]
-            suite = next((each for each in named if each in SUITES), SUITES[-1])
-        item.add_marker(pytest.mark.xdist_group(suite))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run in several processes, one has all that shares the hosts of a suite."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySuite(LoadScopeScheduling):  # type: ignore[misc]  # without types
+        def _split_scope(self, nodeid: str) -> str:
+            named = re.search(rf"\[({'|'.join(SUITES)})[-\]]", nodeid)
+            return named[1] if named else "here"
+
+    return BySuite(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -48,8 +48,8 @@ _R = st.one_of(
 )
 _L = st.builds("{}:{}".format, _LISTENS, _LEADS_TO)
 _FORWARDS = {
-    "remote": st.lists(_R, max_size=3),
-    "local": st.lists(_L, max_size=2),
+    "remote": st.lists(_R, max_size=3, unique=True),
+    "local": st.lists(_L, max_size=2, unique=True),
     "dynamic": st.lists(_LISTENS, max_size=1),
     "remote_socket": st.one_of(st.none(), st.just("lab1"), _SOCKET),
 }
