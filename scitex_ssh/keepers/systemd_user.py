@@ -38,8 +38,8 @@ def setup() -> Plan:
             own.own_file("@unit_file@", "user_unit", USER_UNIT),
             # Of a keeper that was there before.
             absent("@folder@/start"),
-            sole_keeper(),
             units_loaded(),
+            sole_keeper(),
             unit_enabled(),
             unit_current(),
             verified(),

@@ -451,4 +451,4 @@ def test_every_kind_of_step_is_tried() -> None:
     tried = {case.kind for case in CASES} | {make.__name__ for _, make, _, _ in UNITS}
     used = {step.kind for plan in PLANS.values() for step in plan.steps}
     # Above, in tests/shell/test_keepers.py, and in tests/lab.
-    assert used - tried == {"verified", "jump_keys", *OWN}
+    assert used - tried == {"verified", "jump_keys", "sole_keeper", *OWN}
