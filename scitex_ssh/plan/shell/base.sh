@@ -193,8 +193,21 @@ finish() {
 # Whoever started us wants an end, and has no other way to say so.
 stopped() { [ -n "${SCITEX_SSH_STOP-}" ] && [ -e "$SCITEX_SSH_STOP" ]; }
 
+# quietly COMMAND...: does it and keeps its words. A signal waits for its end: what is said meanwhile is kept, too.
+quietly() {
+    within=1
+    "$@" >"$work/words" 2>&1 && quiet=0 || quiet=$?
+    within=
+    [ -z "${signalled-}" ] || interrupted
+    return "$quiet"
+}
+
 # A signal came. Root's process, if it is at work, puts back what was there, and it says so.
 interrupted() {
+    if [ -n "${within-}" ]; then
+        signalled=1
+        return
+    fi
     trap '' INT TERM HUP
     if [ -n "${rooting-}" ]; then
         : >"$SCITEX_SSH_STOP"
@@ -218,6 +231,8 @@ interrupted() {
 # terminal away, and it proves or undoes itself.
 hung_up() {
     [ -n "${rooting-}${detached-}" ] || interrupted
+    # Put off until what is being done is over.
+    [ -z "${within-}" ] || return 0
     exit 129
 }
 

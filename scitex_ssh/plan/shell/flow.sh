@@ -178,7 +178,7 @@ apply_phase() {
             if stopped; then interrupted; fi
             "test_$number" >/dev/null 2>&1 && continue
             title=$("title_$number")
-            if "apply_$number" >"$work/words" 2>&1; then
+            if quietly "apply_$number"; then
                 event changed "$title"
             else
                 event failed "$title"
@@ -306,7 +306,7 @@ remove_phase() {
         for number in $(steps_of remove); do
             if [ "$("phase_$number")" = "$1" ] && ! "test_$number" >/dev/null 2>&1; then
                 title=$("title_$number")
-                if "apply_$number" >"$work/words" 2>&1; then
+                if quietly "apply_$number"; then
                     event changed "$title"
                 else
                     event failed "$title"

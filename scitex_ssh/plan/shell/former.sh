@@ -98,7 +98,7 @@ take_down() {
 # The former is proven to be needed no more.
 drop_former() {
     [ -n "$t_former" ] || return 0
-    if former_does drop >"$work/words" 2>&1; then
+    if quietly former_does drop; then
         event changed "no trace of ${t_former%% *}, which kept it"
     else
         problem step-failed title="no trace of ${t_former%% *}" why="$(grep . "$work/words" | tail -n 1)"
