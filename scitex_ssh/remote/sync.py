@@ -94,7 +94,6 @@ class Pair:
         self, flags: Sequence[str], out: Callable[[bytes], object], err: Callable[[bytes], object]
     ) -> tuple[int, SSHError | None]:
         """Run rsync and hand on what it says; its status, and the error if it is not 0."""
-        host = str(self.way.host)
         with self.way.opened() as folder, tempfile.TemporaryFile() as said:
             ssh = ["ssh", *self.way.flags, *folder.arguments, *self.way.host.arguments]
             # rsync parts the words of its -e by rules of its own, and wants to name the host itself.
@@ -128,13 +127,15 @@ class Pair:
                 end(process)
             said.seek(0)
             words = said.read()
-            problem = self._problem(status, folder.words(), words.decode("utf-8", "replace"), host)
+            problem = self.problem(status, folder.words(), words.decode("utf-8", "replace"))
             # Where its ssh failed, rsync's own words are about that, and say less.
             if problem is None or problem.slug == "sync-failed":
                 err(words)
             return status, problem
 
-    def _problem(self, status: int, log: str, words: str, host: str) -> SSHError | None:
+    def problem(self, status: int, log: str, words: str) -> SSHError | None:
+        """What a status of rsync means, by what its ssh and it said; None for success."""
+        host = str(self.way.host)
         if status == 0:
             return None
         if re.search(r"rsync: (command )?not found|command not found: rsync|rsync: No such file", words):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import scitex_ssh
 from scitex_ssh.errors import PolicyError, SSHError
 from scitex_ssh.remote.copy import Spot
+from scitex_ssh.remote.sync import Pair
 from tests.remote.there import There
 
 NAMES = [
@@ -230,19 +231,21 @@ def test_a_folder_is_made_equal(there: There, tmp_path: Path) -> None:
 
 
 def test_no_rsync_is_told(there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here it is not in the PATH; there it is not, either, once the shell looks in none."""
+    """Here it is not in the PATH; there a shell says so, each in its own words."""
     (tmp_path / "bin").mkdir()
     for name in ("ssh", "sh"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name) or "")
-    there_missing = scitex_ssh.sync_dir(
-        f"{tmp_path}/bin/", f"there:{tmp_path}/b", ssh_opts=[*there.opts, "-o", "SetEnv=PATH=/nowhere"]
-    )
+    pair = Pair.of(f"{tmp_path}/", "there:b")
+    for shell in filter(None, map(shutil.which, ("dash", "bash", "busybox"))):
+        argv = [shell, *(["sh"] if shell.endswith("busybox") else []), "-c", "PATH=/nowhere; rsync --server"]
+        said = subprocess.run(argv, capture_output=True, text=True)
+        problem = pair.problem(said.returncode, "", said.stderr)
+        assert problem is not None
+        assert (problem.slug, problem.facts["host"]) == ("rsync-missing", "there"), said.stderr
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    here_missing = scitex_ssh.sync_dir(f"{tmp_path}/bin/", f"there:{tmp_path}/b", ssh_opts=there.opts)
-    assert here_missing.error is not None
-    assert (here_missing.error.slug, here_missing.error.facts["host"]) == ("rsync-missing", "this machine")
-    if there_missing.error is not None:
-        assert there_missing.error.slug == "rsync-missing"
+    missing = scitex_ssh.sync_dir(f"{tmp_path}/bin/", f"there:{tmp_path}/b", ssh_opts=there.opts)
+    assert missing.error is not None
+    assert (missing.error.slug, missing.error.facts["host"]) == ("rsync-missing", "this machine")
 
 
 def test_why_a_sync_failed_is_told(there: There, tmp_path: Path) -> None:
