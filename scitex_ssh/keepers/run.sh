@@ -15,7 +15,7 @@ state=$2
 file=${3-}
 
 said() { sed -n "s/^# $1: //p" "$folder/ssh_config"; }
-option() { sed -n "s/^ *$1 //p" "$folder/ssh_config" | head -n 1; }
+option() { sed -n "s/^ *$1 //p" "$folder/ssh_config"; }
 
 # What the running process was started with, so that set-up can tell whether it is current.
 digest() { { cat "$folder/ssh_config" "$folder/known_hosts" "$folder/run" ${file:+"$file"}; readlink "$folder/key"; } | cksum; }
@@ -52,14 +52,17 @@ random() { od -An -v -N"$1" -tx1 /dev/urandom 2>/dev/null | tr -d ' \n'; }
 # session from that of another machine with the same key.
 named() { sed "s/\(RemoteCommand .*' scitex-ssh\) /\1-$name /" "$folder/ssh_config" >"$state/ssh_config"; }
 
-# talk OUTPUT CONFIG HOST...: one ssh of this tunnel, until it ends. Leaves its status in $code.
+# talk OUTPUT CONFIG ARGUMENT...: one ssh of this tunnel, until it ends. Leaves its status in $code.
 talk() {
     output=$1 config=$2
     shift 2
+    input=/dev/null
+    if [ "$asking" = 1 ]; then input=$state/questions; fi
     # The key that systemd hands over, where it does.
     key=${CREDENTIALS_DIRECTORY:+$CREDENTIALS_DIRECTORY/key}
     if [ -n "$key" ] && [ -r "$key" ]; then set -- -i "$key" "$@"; fi
     : >"$state/stderr"
+    : >"$output"
     (
         # What one ssh says (each visitor refused by the target is a line) must not fill the disk: beyond
         # these blocks of 512 bytes nothing is written.
@@ -67,7 +70,7 @@ talk() {
         ulimit -f 4096
         # VERBOSE for one line more: "Authenticated to".
         # The lock that may be open as 9 is the supervisor's alone, and must end with it.
-        exec ssh -n -T -F "$config" -o LogLevel=VERBOSE "$@" >"$output" 2>>"$state/stderr" 9>&-
+        exec ssh -T -F "$config" -o LogLevel=VERBOSE "$@" <"$input" >>"$output" 2>>"$state/stderr" 8>&- 9>&-
     ) &
     child=$!
     echo "$child $(birth "$child") $keeper $(birth "$keeper")" >"$state/child"
@@ -89,25 +92,138 @@ authenticated() { grep -q '^Authenticated to ' "$state/stderr"; }
 
 # guard PID: ends an ssh that hangs where neither ConnectTimeout nor ServerAlive looks, which begin to
 # and cease to count with the banner and the login: a name service or a key exchange that never answers.
+# Where the session on the bastion answers questions, it goes on to ask whether the connection lives.
 guard() {
-    trap 'kill "$!" 2>/dev/null; exit' TERM
+    nap='' beside=''
+    trap 'kill $nap $beside 2>/dev/null; exit' TERM
+    stage=login waited=0
     # A word to end that came before the line above was lost.
-    kill -0 "$1" 2>/dev/null || exit
-    sleep "$patience" &
-    wait "$!"
-    authenticated || { echo "no login within $patience s" >>"$state/stderr" && kill "$1"; }
+    while kill -0 "$1" 2>/dev/null; do
+        if [ "$stage" = login ] && authenticated; then stage='answer from its session' waited=0; fi
+        if [ "$stage" != login ]; then
+            if [ "$asking" = 0 ]; then exit; fi
+            if grep -q '^scitex-ssh hears' "$output" && aside; then question "$1"; fi
+        fi
+        if [ "$waited" -ge "$patience" ]; then
+            echo "no $stage within $patience s" >>"$state/stderr"
+            kill "$1"
+            exit
+        fi
+        doze 1
+        waited=$((waited + 1))
+    done
+}
+
+# What the session said stays to be read, what it answers goes to a file of its own: that, ssh has open.
+aside() {
+    cat "$output" >"$output.new" && ln -f "$output" "$state/answers" && mv -f "$output.new" "$output" && output=$state/answers
+}
+
+doze() {
+    sleep "$1" &
+    nap=$!
+    wait "$nap"
+}
+
+# question PID: asks the session on the bastion, every few seconds, until that ssh ends. Silence alone does not tell a
+# connection that died from a line that stalls; a new connection beside it does.
+question() {
+    soon=$(((interval + 1) / 2)) enough=$((interval * (count + 1) + 2))
+    silent=0 began='' due=''
+    mkdir -p "$state/beside"
+    rm -f "$state/beside/busy" "$state/beside/came"
+    while kill -0 "$1" 2>/dev/null; do
+        if [ "$silent" = 0 ]; then
+            : >"$output"
+            echo >&8
+            doze "$soon"
+            silent=$soon
+            if heard; then silent=0 && doze "$((interval - soon))"; else look_beside "$1"; fi
+        else
+            doze 1
+            silent=$((silent + 1))
+            if heard; then silent=0 began='' due=''; else look_beside "$1"; fi
+        fi
+    done
+    exit
+}
+
+heard() {
+    line=
+    read -r line <"$output"
+    case $line in *!*) echo '!' >>"$state/session" ;; esac
+    [ -n "$line" ]
+}
+
+# look_beside PID: what is next for an ssh that is silent. One new connection shows that the line carries; then TCP
+# would have sent again what was lost by the time that the silence has doubled. What is silent after that, or longer
+# than a line may be, is ended, here and on the bastion.
+look_beside() {
+    if [ -e "$state/beside/busy" ]; then return; fi
+    if [ -n "$began" ] && [ -e "$state/beside/came" ]; then
+        if [ "$silent" -gt $((began + 2)) ]; then began=$silent; fi
+        due=$((2 * began + 1))
+        if [ "$due" -gt "$enough" ]; then due=$enough; fi
+    fi
+    rm -f "$state/beside/came"
+    if [ -z "$due" ]; then
+        began=$silent
+        set -- try "$1"
+    elif [ "$silent" -ge "$due" ]; then
+        set -- replace "$1"
+    else
+        return
+    fi
+    : >"$state/beside/busy"
+    beside "$@" &
+    beside=$!
+}
+
+# beside WHAT PID: one new connection. "try" only makes it; "replace" has the bastion end the silent one.
+beside() {
+    child='' guard='' asking=0 main=$state state=$state/beside answers=$output mine=$name
+    trap 'kill $guard $child 2>/dev/null; exit' TERM
+    named
+    ended=1
+    case $1 in
+    try) talk "$state/answer" "$state/ssh_config" bastion exit ;;
+    replace) take_back && ended=0 ;;
+    esac
+    pause=2
+    if ! authenticated; then
+        case $(cat "$state/stderr") in *"Permission denied ("* | *"Host key verification failed"*) pause=30 ;; esac
+        sleep "$pause" &
+        child=$!
+        wait "$child"
+    elif [ "$1" = try ]; then
+        : >"$state/came"
+    elif [ "$ended" = 0 ] || ! output=$answers heard; then
+        echo "the connection was silent, while new ones came through" >>"$main/stderr"
+        kill "$2"
+    fi
+    rm -f "$state/busy"
+    exit
 }
 
 # telling: the line that tells most. Over jump hosts the last are those of an ssh that only lost its way to the bastion.
 telling() {
     grep -v -e ' UNKNOWN ' -e '^kex_exchange_identification: .*closed by remote host' "$state/words" >"$state/words.far"
-    if grep -q '^stdio forwarding failed' "$state/words.far"; then
+    if grep '^the connection was silent' "$state/words"; then
+        return
+    elif grep -q '^stdio forwarding failed' "$state/words.far"; then
         sed -n 's/^channel [0-9]*: open failed: /stdio forwarding failed: open failed: /p' "$state/words.far" | tail -n 1
     elif grep -q . "$state/words.far"; then
         grep . "$state/words.far" | tail -n 1
     else
         grep . "$state/words" | tail -n 1
     fi
+}
+
+# What a connection's session is asked comes through a pipe with a name. Leaves in $mute whether there is none.
+open_questions() {
+    mute=0
+    [ -p "$state/questions" ] || mkfifo "$state/questions" 2>/dev/null
+    if [ -p "$state/questions" ] && [ -w "$state/questions" ]; then exec 8<>"$state/questions"; else mute=1; fi
 }
 
 # One connection, until it ends. Leaves its status in $ended, its last words in $why, and in $held whether a
@@ -117,10 +233,16 @@ connect() {
     trim_log
     born=$(date +%s)
     note connecting ""
-    if [ "$mode" = hold ]; then
+    asking=0
+    if [ "$mode" != hold ]; then
+        talk "$state/session" "$folder/ssh_config" -N tunnel
+    elif [ "$deaf" = 1 ]; then
         talk "$state/session" "$state/ssh_config" hold
     else
-        talk "$state/session" "$folder/ssh_config" -N tunnel
+        asking=1
+        # What ssh itself finds dead is the last resort here: a line on which nothing else comes through either.
+        talk "$state/session" "$state/ssh_config" -o "ServerAliveInterval=$((2 * interval))" \
+            -o "ServerAliveCountMax=$((2 * count + 1))" hold
     fi
     ended=$code
     lived=$(($(date +%s) - born))
@@ -134,6 +256,7 @@ connect() {
     case $why in *" closed by "*) lasted="$lived ${lasted% * *}" ;; *) lasted='' ;; esac
     # A login is a dozen round trips, which take their time on a bad line.
     if authenticated; then patience=$usual; else case $why in "no login within "*) patience=$((3 * usual)) ;; esac fi
+    case $why in "no answer from its session "*) deaf=1 ;; esac
     held=0
     # Other words are an account's that runs no commands.
     if grep -q '^scitex-ssh holds' "$state/session"; then held=1 mine=$name; else : >"$state/session"; fi
@@ -141,6 +264,7 @@ connect() {
 
 # The session of this key that still holds the port is ended on the bastion. True if the port is free.
 take_back() {
+    asking=0
     # Under no name it ends whichever session it finds: ours, of before this start.
     if [ -n "$mine" ]; then config=$state/ssh_config; else config=$folder/ssh_config; fi
     talk "$state/answer" "$config" release
@@ -160,7 +284,7 @@ take_back() {
 # attempt: one connection, and a second at once if only our own last session was in the way.
 attempt() {
     # What made a bastion run no command may have passed.
-    if [ "$lived" -ge 600 ]; then mode=hold; fi
+    if [ "$lived" -ge 600 ]; then mode=hold deaf=$mute; fi
     connect
     case $mode:$why in
     hold:*"remote port forwarding failed"*) if take_back; then connect; fi ;;
@@ -243,10 +367,15 @@ sweep() {
     fi
 }
 
-attempts=0 fails=0 child='' napper='' guard='' mode=hold pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
-usual=$(option ConnectTimeout)
+attempts=0 fails=0 child='' napper='' guard='' mode=hold asking=0 pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
+# The bastion's own stand before those of jump hosts, what holds for all at the end.
+usual=$(option ConnectTimeout | head -n 1)
 usual=$((${usual:-10} + 10))
 patience=$usual
+interval=$(option ServerAliveInterval | tail -n 1)
+interval=${interval:-5}
+count=$(option ServerAliveCountMax | tail -n 1)
+count=${count:-2}
 case ${SCITEX_SSH_ATTEMPT-} in
 '')
     # The start: note which configuration this process has; then be, or start, what tries again.
@@ -264,6 +393,8 @@ case ${SCITEX_SSH_ATTEMPT-} in
     fi
     trap leave TERM INT HUP
     trap wake USR1
+    open_questions
+    deaf=$mute
     while :; do
         attempt
         delay
@@ -277,10 +408,11 @@ case ${SCITEX_SSH_ATTEMPT-} in
     keeper=$PPID
     trap leave TERM INT HUP
     trap wake USR1
-    read -r attempts mode lived patience mine 2>/dev/null <"$state/attempts" ||
-        attempts=0 mode=hold lived=0 patience=$usual mine=
+    open_questions
+    read -r attempts mode deaf lived patience mine 2>/dev/null <"$state/attempts" ||
+        attempts=0 mode=hold deaf=$mute lived=0 patience=$usual mine=
     attempt
-    echo "$attempts $mode $lived $patience $mine" >"$state/attempts"
+    echo "$attempts $mode $deaf $lived $patience $mine" >"$state/attempts"
     delay
     [ "$pause" -lt 300 ] || rest
     note waiting "$why"

@@ -16,6 +16,7 @@ from scitex_ssh.render.template import Template
 #   ProxyCommand             an ssh of this same file a hop, and not ProxyJump: that one would read the file
 #                            of the words to the bastion, and mix the words of all hops under -v
 #   ConnectTimeout           of all hops together: the nearest gives up first, and says why
+#   ServerAlive              of a jump host far longer: the tunnel's own looks through it from end to end
 #   IPQoS none               some routers drop what Debian 13's default marks
 HEAD = """\
 # Tunnel @name@, written by scitex-ssh: scitex-ssh setup changes it, scitex-ssh remove takes it away.

@@ -2,7 +2,7 @@
 # break, and there is no single quote. $1 is the word, $2 what the tunnel holds here (ports, paths of sockets,
 # commas between them; its name where it holds nothing), $3 the id of the tunnel's key; $0 is scitex-ssh, or
 # scitex-ssh-NAME with the name of the supervisor that speaks and has held the port before.
-#   hold     writes down which sshd process serves this very session, then blocks.
+#   hold     writes down which sshd process serves this very session, then blocks; it answers each line with a dot.
 #   release  ends the process that the last hold of this key and port wrote down, if it still is that one.
 #            Told a name, it ends only that supervisor's: one of another machine that has the same key came
 #            later, and gets to know of it by an exclamation mark from its own hold.
@@ -29,7 +29,8 @@ hold)
   if p=$(server); then mkdir -p "${note%/*}" && echo "$p $(field "$p" 19) $name" >"$note.new" && mv -f "$note.new" "$note" && echo "scitex-ssh holds"; else echo "scitex-ssh holds without a note"; fi;
   # shellcheck disable=SC2046 # on one line
   echo "scitex-ssh bound" $(held "$2");
-  while if [ -e "$note.rival" ]; then printf "!"; else printf .; fi; do sleep 30; done;;
+  echo "scitex-ssh hears";
+  while if [ -e "$note.rival" ]; then printf "!"; else printf .; fi; do read -r l || sleep 30; done;;
 release)
   pid=; start=; read -r pid start last 2>/dev/null <"$note";
   answer=nothing; if still; then answer=released; if [ -n "$name" ] && [ "$name" != "$last" ]; then answer=rival; : >"$note.rival"; else kill "$pid"; fi; fi;

@@ -92,6 +92,130 @@ def test_a_slow_login_gets_more_time_until_one_succeeds(shell: tuple[str, ...], 
     assert re.findall(r"no login within (\d+) s", said)[:3] == ["20", "60", "20"]
 
 
+# An ssh whose session answers each question, unless a file forbids it: "dead" is the connection, "line" whatever
+# goes over the line; "deaf" is a session that never says that it hears.
+TALKS = """#!/bin/sh
+echo "$*" >>"$CLOCK/calls"
+for word; do :; done
+blocked() { [ -e "$CLOCK/line" ]; }
+if blocked; then /bin/sleep 0.3; echo "ssh: connect to host bastion port 22: Connection timed out" >&2; exit 255; fi
+echo "Authenticated to bastion" >&2
+case $word in
+exit) exit 0 ;;
+release) echo "scitex-ssh released " && exit 0 ;;
+esac
+rm -f "$CLOCK/dead"
+echo "scitex-ssh holds"
+[ -e "$CLOCK/deaf" ] || echo "scitex-ssh hears"
+while read -r question; do
+    while [ -e "$CLOCK/line" ] || [ -e "$CLOCK/stall" ]; do /bin/sleep 0.05; done
+    [ -e "$CLOCK/dead" ] || printf .
+done
+exec /bin/sleep 1000
+"""
+ASKING = "-o ServerAliveInterval=10 -o ServerAliveCountMax=5 hold"
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_connection_that_died_is_ended_by_what_comes_through_beside_it(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    """One shows that the line carries, the next frees the port; then one holds it again."""
+    with supervised(shell, tmp_path, ssh=TALKS, sleep=SLEEP) as state:
+        assert attempted(tmp_path / "calls", 1, seconds=10)
+        time.sleep(1.5)
+        assert len(calls(tmp_path)) == 1, "answers are no silence"
+        (tmp_path / "dead").touch()
+        assert attempted(tmp_path / "calls", 4, seconds=20)
+        assert [call.split()[-1] for call in calls(tmp_path)] == ["hold", "exit", "release", "hold"]
+        assert all(call.endswith(ASKING) for call in calls(tmp_path) if call.endswith("hold"))
+        assert "error" in (state / "state").read_text()
+        assert "the connection was silent, while new ones came through" in (state / "state").read_text()
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_line_that_stalls_ends_no_connection(shell: tuple[str, ...], tmp_path: Path) -> None:
+    """As long as nothing new comes through either, and when the old one is heard again first."""
+    with supervised(shell, tmp_path, ssh=TALKS, sleep=SLEEP):
+        assert attempted(tmp_path / "calls", 1, seconds=10)
+        (tmp_path / "line").touch()
+        assert attempted(tmp_path / "calls", 4, seconds=20)
+        (tmp_path / "line").unlink()
+        time.sleep(3)
+        after = calls(tmp_path)
+        time.sleep(2)
+        assert calls(tmp_path) == after, "nothing is tried beside one that answers"
+    assert [call.split()[-1] for call in after].count("hold") == 1
+    assert "silent" not in (tmp_path / "said").read_text()
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_connection_may_be_silent_twice_as_long_as_when_a_new_one_came_through(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    """By then TCP has sent again what was lost: heard in time, it is not ended, whatever comes through beside it."""
+    with supervised(shell, tmp_path, ssh=TALKS, sleep=SLEEP.replace("20", "4")) as state:
+        assert attempted(tmp_path / "calls", 1, seconds=10)
+        (tmp_path / "stall").touch()
+        assert attempted(tmp_path / "calls", 2, seconds=20)
+        (tmp_path / "stall").unlink()
+        time.sleep(3)
+    assert {call.split()[-1] for call in calls(tmp_path)} == {"hold", "exit"}
+    assert (state / "session").read_text().startswith("scitex-ssh holds\nscitex-ssh hears\n")
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_session_that_never_answers_is_left_to_ssh(shell: tuple[str, ...], tmp_path: Path) -> None:
+    """A bastion that runs something else for the key: once found out, ssh's own patience holds."""
+    (tmp_path / "deaf").touch()
+    with supervised(shell, tmp_path, ssh=TALKS, sleep=SLEEP):
+        assert attempted(tmp_path / "calls", 2, seconds=20)
+        time.sleep(2)
+    assert [ASKING in call for call in calls(tmp_path)] == [True, False]
+    assert "no answer from its session within 20 s" in (tmp_path / "said").read_text()
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_where_no_pipe_can_be_made_nothing_is_asked(shell: tuple[str, ...], tmp_path: Path) -> None:
+    """The tunnel stands, by ssh's own patience."""
+    with supervised(shell, tmp_path, ssh=TALKS, sleep=SLEEP, mkfifo="#!/bin/sh\nexit 1\n") as state:
+        assert attempted(tmp_path / "calls", 1, seconds=10)
+        time.sleep(1)
+        assert (state / "session").read_text().startswith("scitex-ssh holds\n")
+    assert [ASKING in call for call in calls(tmp_path)] == [False]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_nothing_of_it_is_left(shell: tuple[str, ...], tmp_path: Path) -> None:
+    """An end while a connection is tried beside a silent one: no process stays."""
+    with supervised(shell, tmp_path, ssh=TALKS, sleep=SLEEP):
+        assert attempted(tmp_path / "calls", 1, seconds=10)
+        (tmp_path / "line").touch()
+        assert attempted(tmp_path / "calls", 3, seconds=20)
+    deadline = time.monotonic() + 5
+    while (left := processes_of(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
+
+
+def calls(place: Path) -> list[str]:
+    """What ssh was started with."""
+    return (place / "calls").read_text().splitlines()
+
+
+def processes_of(place: Path) -> list[str]:
+    """The processes that were started for a test."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(place) in words:
+            found.append(words)
+    return found
+
+
 def attempted(calls: Path, number: int, seconds: float) -> bool:
     """Wait for so many attempts."""
     deadline = time.monotonic() + seconds

@@ -62,13 +62,13 @@ class Bastion:
         return done.stdout
 
     @contextmanager
-    def session(self, name: str = "") -> Iterator[subprocess.Popen[str]]:
+    def session(self, name: str = "", *, asked: bool = False) -> Iterator[subprocess.Popen[str]]:
         """A session that holds: an sshd, under it the account's shell, under it the program."""
-        login = 'sh -c "$1" & wait $!'
+        login = 'exec 3<&0; sh -c "$1" <&3 & wait $!'
         process = subprocess.Popen(
             [str(self.sshd), "-c", login, "sshd", self.command("hold", name)],
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -95,8 +95,9 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
-        if process.stdout:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                pipe.close()
 
 
 def free_port() -> int:
@@ -193,6 +194,8 @@ def test_hold_ends_with_its_session(bastion: Bastion) -> None:
         assert sshd.stdout.readline() == "scitex-ssh holds\n"
         # Nothing listens here: it is no real session.
         assert sshd.stdout.readline() == "scitex-ssh bound\n"
+        assert sshd.stdout.readline() == "scitex-ssh hears\n"
+        # Nobody asks anything here.
         assert sshd.stdout.read(3) == "..."
         assert sshd.poll() is None
         sshd.stdout.close()
@@ -357,3 +360,22 @@ def test_a_nameless_release_ends_whoever_holds(bastion: Bastion) -> None:
         assert sshd.stdout
         assert sshd.stdout.readline() == "scitex-ssh holds\n"
         assert bastion.release() == "scitex-ssh released \n"
+
+
+@needs_dash
+def test_hold_answers_each_question(bastion: Bastion) -> None:
+    """A dot for a line; an exclamation mark once another machine wanted the port."""
+    with bastion.session("one", asked=True) as sshd:
+        assert sshd.stdout
+        assert sshd.stdin
+        while sshd.stdout.readline() != "scitex-ssh hears\n":
+            pass
+        assert sshd.stdout.read(1) == "."
+        for _ in range(3):
+            sshd.stdin.write("\n")
+            sshd.stdin.flush()
+            assert sshd.stdout.read(1) == "."
+        assert bastion.release("two") == "scitex-ssh rival \n"
+        sshd.stdin.write("\n")
+        sshd.stdin.flush()
+        assert sshd.stdout.read(1) == "!"

@@ -57,6 +57,8 @@ derive_hop() {
     User $t_bastion_user
     IdentityFile $t_folder/key-$hop
     ConnectTimeout $((t_connect_timeout * hop))
+    ServerAliveInterval $((2 * t_alive_interval))
+    ServerAliveCountMax $((2 * t_alive_count + 1))
     ProxyCommand $t_proxy_command
 "
     t_proxy_command="ssh -F $t_folder/ssh_config -W '[%h]:%p' jump-$hop"
