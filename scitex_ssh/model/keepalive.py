@@ -16,8 +16,9 @@ _MOST = 100
 class Keepalive:
     """ServerAliveInterval (seconds), ServerAliveCountMax and ConnectTimeout (seconds) of ssh_config(5).
 
-    A dead connection is noticed at the latest ``interval * (count + 1)`` seconds after the last
-    packet, as ssh's own clock works (not ``interval * count``, as its manual says).
+    By ssh's own clock a dead connection is ended at the latest ``interval * (count + 1)`` seconds after
+    the last packet (not ``interval * count``, as its manual says). The supervisor is sooner where the
+    session on the bastion answers it (keepers/run.sh).
     """
 
     interval: int

@@ -66,7 +66,8 @@ def main() -> None:
                 continue
             frame = os.read(fd, 65536)
             if neighbourly(frame):
-                os.write(across[fd], frame)
+                with suppress(OSError):
+                    os.write(across[fd], frame)
             elif random.random() >= loss:
                 heapq.heappush(waiting, (time.monotonic() + delay, next(order), across[fd], frame))
 

@@ -175,12 +175,14 @@ def test_two_machines_with_one_key_do_not_flap(stage: Stage) -> None:
         assert int(state(world.workstation, "pause")) >= 250
         clone.wait_for("grep -q '!' /run/clone/session", timeout=40)
         assert listeners(bastion, PORT) == theirs
-        # By now the clone has stood for half a minute: one ssh, and a shell of less than 1 MB beside it.
+        # What it costs to stand: one ssh, and less than 1 MB beside it.
         idle = clone.sh("ps -o comm= -u carol | sort | uniq -c | tr -s ' '").stdout
-        assert " 1 sh\n 1 ssh\n" in idle
-        assert "sleep" not in idle
-        pss = clone.sh("sed -n 's/^Pss: *//p' /proc/$(pgrep -u carol -x sh)/smaps_rollup").stdout
-        assert int(pss.split()[0]) < 1024
+        assert " 1 ssh\n" in idle
+        shells = "pgrep -u carol -x 'sh|sleep'"
+        pss = clone.sh(f"for pid in $({shells}); do sed -n 's/^Pss: *//p' /proc/$pid/smaps_rollup; done").stdout
+        sizes = [int(line.split()[0]) for line in pss.splitlines()]
+        assert 2 <= len(sizes) <= 3
+        assert sum(sizes) < 1024
     clone.sh("pkill -u carol; rm -r /run/clone /etc/scitex-ssh", check=False)
     world.workstation.sh(f"systemctl reload {UNIT}")
     assert up(world)

@@ -168,3 +168,22 @@ def test_what_cannot_be_proven_gives_it_back(machine: Machine) -> None:
     again = machine.setup("cron")
     assert (again.status, "changed" in again.stdout) == (0, False), again
     assert machine.seen() == keepers(machine, "cron")
+
+
+# A day later at each call.
+DATE = """#!/bin/sh
+echo x >>"{calls}"
+[ "$*" = +%s ] || exec /bin/date "$@"
+echo $(($(/bin/date +%s) + 86400 * $(wc -l <"{calls}")))
+"""
+
+
+def test_a_set_up_waits_by_a_clock_that_nobody_sets(machine: Machine, tmp_path: Path) -> None:
+    """It is proven all the same, though each look at the clock of the day is a day later."""
+    calls = tmp_path / "calls"
+    (machine.bin / "date").write_text(DATE.format(calls=calls))
+    (machine.bin / "date").chmod(0o755)
+    answer = machine.setup("nohup")
+    assert answer.status == 0, answer.stderr
+    assert "Verified" in answer.stderr
+    assert len(calls.read_text().splitlines()) >= 2

@@ -108,14 +108,20 @@ only_one() {
     lock=$lock/scitex-ssh.lock
     exec 9>"$lock" && take_lock
 }
+# seconds: since this machine booted. Not by the clock of the day, which may be set meanwhile.
+seconds() {
+    read -r seconds _ 2>/dev/null </proc/uptime || seconds=$(date +%s)
+    echo "${seconds%%.*}"
+}
+
 # busybox has no -w, and some file systems have no locks: then nobody can be kept out, and 1 is not the answer.
 take_lock() {
-    deadline=$(($(date +%s) + 60))
+    deadline=$(($(seconds) + 60))
     while :; do
         code=0
         flock -n 9 2>/dev/null || code=$?
         [ "$code" = 1 ] || return 0
-        if [ "$(date +%s)" -ge "$deadline" ]; then
+        if [ "$(seconds)" -ge "$deadline" ]; then
             problem busy lock="$lock"
             return
         fi

@@ -166,13 +166,13 @@ way_words() {
 
 # A target that is not sshd: the connection opens, and is not closed within two seconds.
 dial_plain() {
-    began=$(date +%s)
+    began=$(seconds)
     # shellcheck disable=SC2046  # the words of the command
     { sleep 3 & echo $! >"$spot/nap"; wait; } | {
         as_user $(way "$1") -W "$(bracketed "$2"):$t_port" bastion >"$spot/output" 2>"$spot/way"
         kill "$(cat "$spot/nap")" 2>/dev/null
     }
-    if [ -s "$spot/output" ] || [ $(($(date +%s) - began)) -ge 2 ]; then dialled=open; else way_words "$(cat "$spot/way")"; fi
+    if [ -s "$spot/output" ] || [ $(($(seconds) - began)) -ge 2 ]; then dialled=open; else way_words "$(cat "$spot/way")"; fi
 }
 
 # level_of DIALLED: the word for it in status.
@@ -233,9 +233,9 @@ has_connected() {
 wait_verified() {
     reach=alone
     [ -z "${t_stage-}" ] || ! over -O check bastion 2>/dev/null || reach=over
-    deadline=$(($(date +%s) + wait_seconds))
+    deadline=$(($(seconds) + wait_seconds))
     dialled='' proven=verified proven_forwards=' ' why=''
-    while [ "$(date +%s)" -lt "$deadline" ]; do
+    while [ "$(seconds)" -lt "$deadline" ]; do
         if stopped; then interrupted; fi
         # What the last attempt met; while one is under way nothing stands there.
         said=$(supervisor_says detail)
