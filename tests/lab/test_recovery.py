@@ -178,8 +178,8 @@ def test_two_machines_with_one_key_do_not_flap(stage: Stage) -> None:
         # What it costs to stand: one ssh, and less than 1 MB beside it.
         idle = clone.sh("ps -o comm= -u carol | sort | uniq -c | tr -s ' '").stdout
         assert " 1 ssh\n" in idle
-        shells = "pgrep -u carol -x 'sh|sleep'"
-        pss = clone.sh(f"for pid in $({shells}); do sed -n 's/^Pss: *//p' /proc/$pid/smaps_rollup; done").stdout
+        each = "for pid in $(pgrep -u carol -x 'sh|sleep')"
+        pss = clone.sh(f"{each}; do sed -n 's/^Pss: *//p' /proc/$pid/smaps_rollup; done").stdout
         sizes = [int(line.split()[0]) for line in pss.splitlines()]
         assert 2 <= len(sizes) <= 3
         assert sum(sizes) < 1024

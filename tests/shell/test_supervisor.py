@@ -92,8 +92,8 @@ def test_a_slow_login_gets_more_time_until_one_succeeds(shell: tuple[str, ...], 
     assert re.findall(r"no login within (\d+) s", said)[:3] == ["20", "60", "20"]
 
 
-# An ssh whose session answers each question, unless a file forbids it: "dead" is the connection, "line" whatever
-# goes over the line; "deaf" is a session that never says that it hears.
+# An ssh whose session answers each question, unless a file forbids it: "dead" is the connection, "line"
+# whatever goes over the line; "deaf" is a session that never says that it hears.
 TALKS = """#!/bin/sh
 echo "$*" >>"$CLOCK/calls"
 for word; do :; done
