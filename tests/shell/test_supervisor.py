@@ -97,8 +97,11 @@ def test_a_slow_login_gets_more_time_until_one_succeeds(shell: tuple[str, ...], 
 TALKS = """#!/bin/sh
 echo "$*" >>"$CLOCK/calls"
 for word; do :; done
-blocked() { [ -e "$CLOCK/line" ]; }
-if blocked; then /bin/sleep 0.3; echo "ssh: connect to host bastion port 22: Connection timed out" >&2; exit 255; fi
+if [ -e "$CLOCK/line" ]; then
+    /bin/sleep 0.3
+    echo "ssh: connect to host bastion port 22: Connection timed out" >&2
+    exit 255
+fi
 echo "Authenticated to bastion" >&2
 case $word in
 exit) exit 0 ;;
@@ -153,7 +156,7 @@ def test_a_line_that_stalls_ends_no_connection(shell: tuple[str, ...], tmp_path:
 def test_a_connection_may_be_silent_twice_as_long_as_when_a_new_one_came_through(
     shell: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """By then TCP has sent again what was lost: heard in time, it is not ended, whatever comes through beside it."""
+    """By then TCP has sent again what was lost: heard in time, it is not ended."""
     with supervised(shell, tmp_path, ssh=TALKS, sleep=SLEEP.replace("20", "4")) as state:
         assert attempted(tmp_path / "calls", 1, seconds=10)
         (tmp_path / "stall").touch()
