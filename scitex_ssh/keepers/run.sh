@@ -68,9 +68,9 @@ talk() {
         # these blocks of 512 bytes nothing is written.
         trap '' XFSZ
         ulimit -f 4096
-        # VERBOSE for one line more: "Authenticated to".
+        # VERBOSE for one line more: "Authenticated to". DEBUG1 for what the bastion says first.
         # The lock that may be open as 9 is the supervisor's alone, and must end with it.
-        exec ssh -T -F "$config" -o LogLevel=VERBOSE "$@" <"$input" >>"$output" 2>>"$state/stderr" 8>&- 9>&-
+        exec ssh -T -F "$config" -o "LogLevel=$level" "$@" <"$input" >>"$output" 2>>"$state/stderr" 8>&- 9>&-
     ) &
     child=$!
     echo "$child $(birth "$child") $keeper $(birth "$keeper")" >"$state/child"
@@ -129,9 +129,9 @@ doze() {
 # connection that died from a line that stalls; a new connection beside it does.
 question() {
     soon=$(((interval + 1) / 2)) enough=$((interval * (count + 1) + 2))
-    silent=0 began='' due=''
+    silent=0 tried=0 due=''
     mkdir -p "$state/beside"
-    rm -f "$state/beside/busy" "$state/beside/came"
+    rm -f "$state/beside/busy"
     while kill -0 "$1" 2>/dev/null; do
         if [ "$silent" = 0 ]; then
             : >"$output"
@@ -142,7 +142,7 @@ question() {
         else
             doze 1
             silent=$((silent + 1))
-            if heard; then silent=0 began='' due=''; else look_beside "$1"; fi
+            if heard; then silent=0 tried=0 due=''; else look_beside "$1"; fi
         fi
     done
     exit
@@ -155,26 +155,26 @@ heard() {
     [ -n "$line" ]
 }
 
-# look_beside PID: what is next for an ssh that is silent. One new connection shows that the line carries; then TCP
-# would have sent again what was lost by the time that the silence has doubled. What is silent after that, or longer
-# than a line may be, is ended, here and on the bastion.
+# look_beside PID: what is next for an ssh that is silent. A new connection on which the bastion speaks shows that the
+# line carries; then TCP would have sent again what was lost by the time that the silence has doubled. What is silent
+# after that, or for longer than a line may be, is ended, here and on the bastion.
 look_beside() {
-    if [ -e "$state/beside/busy" ]; then return; fi
-    if [ -n "$began" ] && [ -e "$state/beside/came" ]; then
-        if [ "$silent" -gt $((began + 2)) ]; then began=$silent; fi
-        due=$((2 * began + 1))
+    if [ "$tried" = 1 ] && [ -z "$due" ] && grep -q 'Remote protocol version' "$state/beside/stderr"; then
+        # That was at most a second ago.
+        due=$((2 * silent - 1))
         if [ "$due" -gt "$enough" ]; then due=$enough; fi
     fi
-    rm -f "$state/beside/came"
+    if [ -e "$state/beside/busy" ]; then return; fi
     if [ -z "$due" ]; then
-        began=$silent
         set -- try "$1"
     elif [ "$silent" -ge "$due" ]; then
         set -- replace "$1"
     else
         return
     fi
+    tried=1
     : >"$state/beside/busy"
+    : >"$state/beside/stderr"
     beside "$@" &
     beside=$!
 }
@@ -186,7 +186,7 @@ beside() {
     named
     ended=1
     case $1 in
-    try) talk "$state/answer" "$state/ssh_config" bastion exit ;;
+    try) level=DEBUG1 && talk "$state/answer" "$state/ssh_config" bastion exit ;;
     replace) take_back && ended=0 ;;
     esac
     pause=2
@@ -195,9 +195,7 @@ beside() {
         sleep "$pause" &
         child=$!
         wait "$child"
-    elif [ "$1" = try ]; then
-        : >"$state/came"
-    elif [ "$ended" = 0 ] || ! output=$answers heard; then
+    elif [ "$1" = replace ] && { [ "$ended" = 0 ] || ! output=$answers heard; }; then
         echo "the connection was silent, while new ones came through" >>"$main/stderr"
         kill "$2"
     fi
@@ -367,7 +365,7 @@ sweep() {
     fi
 }
 
-attempts=0 fails=0 child='' napper='' guard='' mode=hold asking=0 pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
+attempts=0 fails=0 child='' napper='' guard='' mode=hold level=VERBOSE asking=0 pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
 # The bastion's own stand before those of jump hosts, what holds for all at the end.
 usual=$(option ConnectTimeout | head -n 1)
 usual=$((${usual:-10} + 10))

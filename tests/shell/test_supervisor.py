@@ -102,6 +102,7 @@ if [ -e "$CLOCK/line" ]; then
     echo "ssh: connect to host bastion port 22: Connection timed out" >&2
     exit 255
 fi
+echo "debug1: Remote protocol version 2.0, remote software version fake" >&2
 echo "Authenticated to bastion" >&2
 case $word in
 exit) exit 0 ;;
