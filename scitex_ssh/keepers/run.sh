@@ -240,7 +240,7 @@ connect() {
         asking=1
         # What ssh itself finds dead is the last resort here: a line on which nothing else comes through either.
         talk "$state/session" "$state/ssh_config" -o "ServerAliveInterval=$((2 * interval))" \
-            -o "ServerAliveCountMax=$((2 * count + 1))" hold
+            -o "ServerAliveCountMax=$((4 * count + 3))" hold
     fi
     ended=$code
     lived=$(($(date +%s) - born))

@@ -117,7 +117,7 @@ while read -r question; do
 done
 exec /bin/sleep 1000
 """
-ASKING = "-o ServerAliveInterval=10 -o ServerAliveCountMax=5 hold"
+ASKING = "-o ServerAliveInterval=10 -o ServerAliveCountMax=11 hold"
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)

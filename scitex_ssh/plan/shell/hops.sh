@@ -58,7 +58,7 @@ derive_hop() {
     IdentityFile $t_folder/key-$hop
     ConnectTimeout $((t_connect_timeout * hop))
     ServerAliveInterval $((2 * t_alive_interval))
-    ServerAliveCountMax $((2 * t_alive_count + 1))
+    ServerAliveCountMax $((4 * t_alive_count + 3))
     ProxyCommand $t_proxy_command
 "
     t_proxy_command="ssh -F $t_folder/ssh_config -W '[%h]:%p' jump-$hop"
