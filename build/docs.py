@@ -342,6 +342,8 @@ FIELDS = {
     "tunnels[].cause": "The slug of an [error](errors.md) or a word such as `stopped`, or null.",
     "tunnels[].detail": "The same in words.",
     "tunnels[].bastion": "The bastion.",
+    "tunnels[].jumps": "The hosts on the way to it, each `user@host[:port]`, the nearest first.",
+    "tunnels[].proxy": "The proxy that the first connection of the way goes through, or null.",
     "tunnels[].target": "What the first forward leads to.",
     "tunnels[].keeper": "What keeps it alive: see [keepers](keepers.md).",
     "tunnels[].engine": "`ssh` or `autossh`.",
@@ -359,6 +361,7 @@ FIELDS = {
     "this key, so it is not; null: not known.",
     "tunnels[].adopted": "True for a tunnel that another tool made.",
     "checks": "`doctor`: the checks, in the order in which SSH happens.",
+    "checks[].tunnel": "The tunnel's name, or null where a way without one was examined.",
     "checks[].name": "The check's name, which does not change.",
     "checks[].title": "What is checked.",
     "checks[].verdict": "`ok`, `failed`, `warning` or `not-reached`.",
@@ -592,7 +595,8 @@ def _samples() -> dict[str, object]:
             "|forwards=remote localhost:2223 localhost:22|levels="
             "|bastion=tunnel@bastion|target=localhost:22|keeper=systemd|adopted=|since=|restarts=0|user=alice"
             "|take_back=|engine=ssh|key=/home/alice/.ssh/id_ed25519",
-            "tunnel|2224|level=down|cause=bastion-refused|detail=ssh: connect to host bastion port 22: "
+            "tunnel|2224|level=down|jumps=alice@gate,ops@[2001:db8::7]:2200|proxy=http://proxy.example.com:3128"
+            "|cause=bastion-refused|detail=ssh: connect to host bastion port 22: "
             "Connection refused|forwards=remote localhost:2224 localhost:22|levels=|bastion=tunnel@bastion"
             "|target=localhost:22|keeper=systemd|adopted="
             "|since=1700000000|next_retry=1700000003|restarts=9|user=alice|take_back=hold|engine=ssh"

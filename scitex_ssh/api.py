@@ -12,7 +12,7 @@ from typing import Any
 from scitex_ssh import defaults, policy
 from scitex_ssh.backends import local as this_machine
 from scitex_ssh.errors import Exit, InputError, SSHError
-from scitex_ssh.model import Port, Tunnel, TunnelName
+from scitex_ssh.model import Destination, Port, Tunnel, TunnelName
 from scitex_ssh.model.text import shown
 from scitex_ssh.model.tunnel import FORWARD_FIELDS
 from scitex_ssh.plan.program import bind, which
@@ -101,7 +101,9 @@ def setup(
 
     Args:
         port: 1024 to 65535 (below only for root on the bastion); not needed where another forward is given.
-        bastion_server: ``[user@]host[:port]``; by default as ``scitex-ssh config show`` tells.
+        bastion_server: ``[user@]host[:port]``; by default as ``scitex-ssh config show`` tells. Several
+            (``a,b`` or a list) are a tunnel each: the first is called as one alone would be, the others
+            ``2222-2`` and so on. What cannot be proven is undone, and the others stay.
         secret_key_path: a private key without passphrase; by default as told there.
         target: ``host:port`` or the path of a Unix socket, by default ``localhost:22``.
         name: what the tunnel is called; by default its port.
@@ -133,7 +135,7 @@ def setup(
         InputError: for input that cannot be right; nothing was touched.
         PolicyError: where it is not allowed; nothing was touched.
     """
-    tunnel = described(
+    tunnels = each_described(
         port,
         bastion_server,
         secret_key_path,
@@ -158,7 +160,7 @@ def setup(
         *(["--dry-run"] if dry_run else []),
     ]
     granted = _granted(consent or (None if dry_run else consent))
-    return _result(this_machine.run("setup", [bind(tunnel)], flags, tell, granted))
+    return _result(this_machine.run("setup", map(bind, tunnels), flags, tell, granted))
 
 
 def status(port: object = None, *, name: object = None, wait: float = 0, tell: Tell = _silent) -> Result:
@@ -179,15 +181,27 @@ def status(port: object = None, *, name: object = None, wait: float = 0, tell: T
 
 
 def remove(
-    port: object = None, *, name: object = None, dry_run: bool = False, tell: Tell = _silent
+    port: object = None,
+    *,
+    name: object = None,
+    bastion: object = None,
+    dry_run: bool = False,
+    tell: Tell = _silent,
 ) -> Result:
-    """Remove the tunnel on ``port``, or of that name, without a trace; exit status 1 when there is none.
+    """Remove the tunnel of that name, or those on ``port``, without a trace; exit status 1 for none.
+
+    Args:
+        bastion: ``[user@]host[:port]``; of the tunnels on ``port`` only the one to it.
 
     Raises:
-        InputError: for a port or a name that cannot be one, or for neither.
+        InputError: for a port, a name or a bastion that cannot be one, or for neither of the first two.
     """
     flags = ["--must-exist", *(["--dry-run"] if dry_run else [])]
-    return _result(this_machine.run("remove", [which(named(port, name))], flags, tell))
+    wanted = named(port, name)
+    if bastion is not None and name is not None:
+        raise InputError("usage", why="-n names one tunnel, so -b is not for it", command="scitex-ssh remove")
+    there = None if bastion is None else Destination.parse(bastion)
+    return _result(this_machine.run("remove", [which(wanted, there)], flags, tell))
 
 
 def named(port: object, name: object) -> TunnelName | Port:
@@ -235,7 +249,17 @@ def doctor(
 
 
 def described(port: object, bastion_server: object, secret_key_path: object, **more: object) -> Tunnel:
-    """The description of a tunnel, with what was not given taken from the environment or a file.
+    """As `each_described`, where only one bastion can be meant; of those that are not given, the first."""
+    first, *others = each_described(port, bastion_server, secret_key_path, **more)
+    if others and bastion_server is not None:
+        raise InputError("bad-destination", value=shown(str(others[0].bastion)), why="one is enough here")
+    return first
+
+
+def each_described(
+    port: object, bastion_server: object, secret_key_path: object, **more: object
+) -> tuple[Tunnel, ...]:
+    """What describes a tunnel, once a bastion; what was not given is taken from the environment or a file.
 
     Raises:
         InputError: for what is missing or cannot be right.
@@ -245,7 +269,7 @@ def described(port: object, bastion_server: object, secret_key_path: object, **m
     for name in ("keeper", "keepalive"):
         if name in more:
             more[name] = _given(more[name], name, f"--{name}")
-    return Tunnel.of(
+    return Tunnel.one_a_bastion(
         port,
         _given(bastion_server, "bastion", "-b"),
         key_path(_given(secret_key_path, "key", "-s")),

@@ -11,7 +11,8 @@ WORD = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]+$"
 
 # Each key of a file that is the value of a flag.
 DESCRIBED = {
-    "bastion": "The bastion, [user@]host[:port], where neither -b nor SCITEX_SSH_BASTION_SERVER gives one.",
+    "bastion": "The bastion, [user@]host[:port], where neither -b nor SCITEX_SSH_BASTION_SERVER gives one; "
+    "several with commas between them.",
     "key": "The private key, an absolute path or one below ~/, where neither -s nor "
     "SCITEX_SSH_SECRET_KEY_PATH gives one.",
     "keeper": "What keeps a tunnel alive (auto, systemd, systemd-user, cron, profile, nohup, screen, tmux), "

@@ -16,9 +16,10 @@ from scitex_ssh.operations import tunnel as operations
 def tunnel() -> None:
     """Keep the tunnels that each host's data lists (``tunnels``), proven; see deploys/tunnel.py.
 
-    Data of the host: ``tunnels`` (a list of mappings: ``port``, ``bastion``, ``key``, and if wanted
-    ``target``, ``user``, ``engine``, ``keeper``, ``keepalive``, ``name``, ``remote``, ``local``,
-    ``dynamic``, ``remote_socket``), ``accept_new_host_key``, ``accept_listening``.
+    Data of the host: ``tunnels`` (a list of mappings: ``port``, ``bastion`` (one, or a list with a tunnel
+    to each), ``key``, and if wanted ``target``, ``user``, ``engine``, ``keeper``, ``keepalive``, ``name``,
+    ``remote``, ``local``, ``dynamic``, ``remote_socket``, ``jump``, ``jump_key``, ``proxy``),
+    ``accept_new_host_key``, ``accept_listening``.
     """
     check()
     wanted = host.data.get("tunnels") or []
@@ -61,7 +62,8 @@ def fleet() -> None:
     The group ``bastions`` holds the bastions, every other machine is a host. Data of a host:
     ``bastion`` (the inventory's name of its bastion, by default the first), ``host_name`` (what the
     bastion calls it), ``tunnels`` (a list of mappings with ``port``, ``target``, ``user``, ``engine``,
-    ``keepalive``, all optional; by default one tunnel to its sshd), ``key`` (the path of its key). Data
+    ``keepalive``, ``jump``, ``jump_key``, ``proxy`` and the other words of ``tunnel.present``, all optional;
+    by default one tunnel to its sshd), ``key`` (the path of its key). Data
     of a bastion: ``bastion_address`` (how hosts reach it), ``bastion_hosts``, ``bastion_plain``.
     """
     known = steps.current()

@@ -208,6 +208,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "scitex-ssh status lists the tunnels that there are.",
     ),
     Problem(
+        "not-all-stand",
+        Exit.UNHEALTHY,
+        "of the tunnels that were asked for, some stand: {standing}; and some do not: {missing}.",
+        "mend what is said above, then do the same again: what stands is left as it is.",
+    ),
+    Problem(
         "plan-changed",
         Exit.FAILED,
         "what would change is no longer what was shown, so nothing was changed.",

@@ -107,10 +107,10 @@ class Fleet:
         if self.plain(member.bastion):
             account = str(machine.data.get("ssh_user") or "root")
         data = {**data, "port": port, "bastion": f"{account}@{address}", "key": member.key}
-        tunnel, errors = Tunnel.from_mapping(data, str(member.machine.name))
-        if tunnel is None:
+        tunnels, errors = Tunnel.from_mapping(data, str(member.machine.name))
+        if errors:
             raise DeployError(said(errors))
-        return tunnel
+        return tunnels[0]
 
 
 def read(inventory: Any) -> Fleet:

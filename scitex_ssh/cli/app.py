@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,14 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Change nothing; show wh
 _yes = click.option("--yes", is_flag=True, help="Say yes where a person would be asked; never ask.")
 
 
+class _Listed(click.types.StringParamType):
+    """Text, which in a variable is one value, and not as many as it has words."""
+
+    def split_envvar_value(self, rv: str) -> tuple[str]:
+        """All of it."""
+        return (rv,)
+
+
 def describing(command: Command) -> Command:
     """The flags that describe a tunnel."""
     for option in reversed(
@@ -178,9 +186,12 @@ def describing(command: Command) -> Command:
                 "-b",
                 "--bastion",
                 metavar="[USER@]HOST[:PORT]",
+                multiple=True,
+                type=_Listed(),
                 envvar="SCITEX_SSH_BASTION_SERVER",
                 show_envvar=True,
-                help="The bastion; an IPv6 address goes into [brackets].",
+                help="The bastion; an IPv6 address goes into [brackets]. Given again: one more, with a "
+                "tunnel of its own to it.",
             ),
             click.option(
                 "-s",
@@ -260,7 +271,7 @@ def setup(
     as_json: bool,
     yes: bool,
     secret_key: str | None,
-    bastion: str | None,
+    bastion: Sequence[str],
     port: str | None,
     gateway: str | None,
     token_file: str | None,
@@ -277,12 +288,13 @@ def setup(
     tell = _quiet if as_json else _asking
 
     if gateway is not None:
-        port, bastion, secret_key = _enrolled(gateway, token_file, machine, port, secret_key, flags)
+        port, granted, secret_key = _enrolled(gateway, token_file, machine, port, secret_key, flags)
+        bastion = (granted,)
     elif token_file or machine:
         raise error("missing-field", what="gateway", how="--gateway; only it wants a token and a name")
 
     def call(**more: Any) -> api.Result:
-        return api.setup(port, bastion, secret_key, tell=tell, **{**flags, **more})
+        return api.setup(port, bastion or None, secret_key, tell=tell, **{**flags, **more})
 
     result = call(consent=yes or None)
     asking = not as_json and not yes and _terminal()
@@ -365,12 +377,16 @@ def status(
 @click.command("remove", context_settings=SETTINGS)
 @_port(required=False)
 @_by_name
+@click.option("-b", "--bastion", metavar="[USER@]HOST[:PORT]", help="Of several on that port the one to it.")
 @_dry_run
 @_yes
 @_json
-def remove(port: str | None, name: str | None, dry_run: bool, yes: bool, as_json: bool) -> int:
+def remove(
+    port: str | None, name: str | None, bastion: str | None, dry_run: bool, yes: bool, as_json: bool
+) -> int:
     """Remove a tunnel, by its port or its name, without a trace."""
-    result = api.remove(port, name=name, dry_run=dry_run, tell=_quiet if as_json else present.line)
+    tell = _quiet if as_json else present.line
+    result = api.remove(port, name=name, bastion=bastion, dry_run=dry_run, tell=tell)
     return present.finish("remove", result, as_json)
 
 
@@ -442,10 +458,10 @@ def script() -> None:
 
 @script.command("setup")
 @describing
-def script_setup(secret_key: str | None, bastion: str | None, port: str | None, **flags: Any) -> int:
+def script_setup(secret_key: str | None, bastion: Sequence[str], port: str | None, **flags: Any) -> int:
     """Print a script that sets one tunnel up."""
-    tunnel = api.described(port, bastion, secret_key, **flags)
-    print(shell.baked("setup", [tunnel]), end="")
+    tunnels = api.each_described(port, bastion or None, secret_key, **flags)
+    print(shell.baked("setup", tunnels), end="")
     return Exit.DONE
 
 

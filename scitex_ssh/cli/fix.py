@@ -32,14 +32,15 @@ def mend(
         yes: take every fix.
         asking: there is a terminal to ask on.
     """
-    failed = any(each.verdict == "failed" for each in result.report.checks)
-    way = _way(given, wanted) if failed else None
     tried = set()
-    while way is not None:
-        slug = next((each.slug for each in result.report.checks if each.verdict == "failed"), "")
-        offer = fix(slug, way) if slug and slug not in tried else None
+    while True:
+        check = next((each for each in result.report.checks if each.verdict == "failed"), None)
+        if check is None or (check.tunnel, check.slug) in tried:
+            return result
         # What did not help once would not help again.
-        tried.add(slug)
+        tried.add((check.tunnel, check.slug))
+        way = _way(given, check.tunnel or wanted)
+        offer = fix(check.slug, way) if way else None
         if offer is None or not _taken(offer, yes, asking):
             return result
         why = offer.apply()
@@ -47,7 +48,6 @@ def mend(
             raise error("step-failed", title=offer.title, why=why)
         print(f"Fixed: {offer.title}.", file=sys.stderr)
         result = examine()
-    return result
 
 
 def _taken(offer: Fix, yes: bool, asking: bool) -> bool:

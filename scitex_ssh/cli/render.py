@@ -68,9 +68,9 @@ def _tunnel(context: click.Context, flags: dict[str, Any]) -> Tunnel:
         for each in standing.tunnels():
             if each.description and (each.name == wanted or (flags["name"] is None and wanted in each.ports)):
                 return _recalled(each)
-        if flags["bastion"] is None or flags["secret_key"] is None:
+        if not flags["bastion"] or flags["secret_key"] is None:
             raise error("no-such-tunnel", name=wanted)
-    return api.described(flags.pop("port"), flags.pop("bastion"), flags.pop("secret_key"), **flags)
+    return api.described(flags.pop("port"), flags.pop("bastion") or None, flags.pop("secret_key"), **flags)
 
 
 def _recalled(stands: standing.Standing) -> Tunnel:

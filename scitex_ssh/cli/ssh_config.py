@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -22,20 +23,30 @@ _SSHD = ("localhost:22", "127.0.0.1:22", "[::1]:22")
 
 @click.command("ssh-config")
 @click.option("--name", metavar="NAME", help="What clients call this machine.  [default: its host name]")
-@click.option("--via", metavar="NAME", help="The bastion as clients know it.  [default: its address]")
+@click.option(
+    "--via",
+    metavar="NAME",
+    multiple=True,
+    help="The bastion as clients know it; once for each, where there are several.  [default: its address]",
+)
 @click.option(
     "--from", "source", metavar="FILE", help="What another machine printed with --json (- is stdin)."
 )
 @click.option("--write", is_flag=True, help="Write it to ~/.ssh/config.d/scitex-ssh, and nowhere else.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
-def ssh_config(name: str | None, via: str | None, source: str | None, write: bool, as_json: bool) -> int:
+def ssh_config(name: str | None, via: Sequence[str], source: str | None, write: bool, as_json: bool) -> int:
     """Print the Host block with which clients reach this machine through its tunnels, by name.
+
+    Where it has tunnels to several bastions, ssh tries one after the other.
 
     On a client: scitex-ssh ssh-config --from FILE --write, FILE being what this prints with --json.
     """
     machine = _told(source) if source else _this(name)
-    if via is not None:
-        Destination.parse(via)
+    for each in via:
+        Destination.parse(each)
+    if via and len(via) != len(machine.ways):
+        why = f"--via is needed once for each of the {len(machine.ways)} bastions, or not at all"
+        raise error("usage", why=why, command="scitex-ssh ssh-config")
     if as_json:
         present.envelope("ssh-config", {"success": True, "machine": _as_dict(machine)})
     elif write:
@@ -107,7 +118,7 @@ _PLAIN = {
 }
 
 
-def _write(machine: Machine, via: str | None) -> None:
+def _write(machine: Machine, via: Sequence[str]) -> None:
     """Put the machine's block into our own file, in place of an older one of the same name."""
     folder = Path(_FOLDER).expanduser()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

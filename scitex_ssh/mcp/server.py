@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastmcp import FastMCP
@@ -17,6 +17,7 @@ from scitex_ssh.backends import shell
 from scitex_ssh.errors import SSHError, error
 from scitex_ssh.mcp import plans
 from scitex_ssh.model import Port as ModelPort
+from scitex_ssh.model import Tunnel
 from scitex_ssh.plan.report import Report
 
 VERSION = 1
@@ -31,7 +32,11 @@ INSTRUCTIONS = (
 
 Port = Annotated[int, Field(ge=1, le=65535, description="The port on the bastion, 1024 to 65535.")]
 Bastion = Annotated[
-    str | None, Field(max_length=_LONGEST, description="[user@]host[:port]; by default as configured.")
+    str | None,
+    Field(
+        max_length=_LONGEST,
+        description="[user@]host[:port]; several, with commas, get a tunnel each; by default as configured.",
+    ),
 ]
 Key = Annotated[
     str | None,
@@ -44,6 +49,27 @@ User = Annotated[str | None, Field(max_length=_LONGEST, description="The account
 Engine = Annotated[Literal["ssh", "autossh"], Field(description="What holds the connection.")]
 Keepalive = Annotated[
     str | None, Field(max_length=_LONGEST, description="fast, default, patient, or INTERVALxCOUNT.")
+]
+Jump = Annotated[
+    str | None,
+    Field(
+        max_length=_LONGEST,
+        description="Hosts on the way to the bastion, nearest first: [user@]host[:port],...",
+    ),
+]
+JumpKeys = Annotated[
+    list[str] | None,
+    Field(
+        max_length=8,
+        description="Paths of the keys for those hosts, in their order; by default the tunnel's.",
+    ),
+]
+Proxy = Annotated[
+    str | None,
+    Field(
+        max_length=_LONGEST,
+        description="For the first connection of the way: http://host:port or socks5://host:port.",
+    ),
 ]
 Fingerprint = Annotated[
     str | None, Field(max_length=_LONGEST, description="SHA256:... of the bastion's host key, to trust it.")
@@ -93,6 +119,9 @@ def tunnel_setup(
     user: User = None,
     engine: Engine = "ssh",
     keepalive: Keepalive = None,
+    jump: Jump = None,
+    jump_key: JumpKeys = None,
+    proxy: Proxy = None,
     host_key_fingerprint: Fingerprint = None,
     accept_listening: bool = False,
     digest: Digest = None,
@@ -109,6 +138,9 @@ def tunnel_setup(
         "user": user,
         "engine": engine,
         "keepalive": keepalive,
+        "jump": jump,
+        "jump_key": jump_key,
+        "proxy": proxy,
         "host_key_fingerprint": host_key_fingerprint,
         "accept_listening": accept_listening,
     }
@@ -134,12 +166,19 @@ def doctor(
     secret_key_path: Key = None,
     target: Target = None,
     user: User = None,
+    jump: Jump = None,
+    jump_key: JumpKeys = None,
+    proxy: Proxy = None,
 ) -> ToolResult:
     """Find what is wrong with the tunnel on a port, or with the way to a bastion; changes nothing."""
-    return _answer(
-        "doctor",
-        lambda: api.doctor(port, bastion_server, secret_key_path, target=target, user=user).as_dict(),
-    )
+    described: dict[str, Any] = {
+        "target": target,
+        "user": user,
+        "jump": jump,
+        "jump_key": jump_key,
+        "proxy": proxy,
+    }
+    return _answer("doctor", lambda: api.doctor(port, bastion_server, secret_key_path, **described).as_dict())
 
 
 def plan(
@@ -151,6 +190,9 @@ def plan(
     user: User = None,
     engine: Engine = "ssh",
     keepalive: Keepalive = None,
+    jump: Jump = None,
+    jump_key: JumpKeys = None,
+    proxy: Proxy = None,
     host_key_fingerprint: Fingerprint = None,
     accept_listening: bool = False,
 ) -> ToolResult:
@@ -165,6 +207,9 @@ def plan(
         user,
         engine,
         keepalive,
+        jump,
+        jump_key,
+        proxy,
         host_key_fingerprint,
         accept_listening,
     )
@@ -179,24 +224,19 @@ def render(
     user: User = None,
     engine: Engine = "ssh",
     keepalive: Keepalive = None,
+    jump: Jump = None,
+    jump_key: JumpKeys = None,
+    proxy: Proxy = None,
 ) -> ToolResult:
     """Write the POSIX script that does it on a machine without Python; nothing is run and nothing is read."""
 
     def script() -> dict[str, object]:
-        tunnel = (
-            api.described(
-                port,
-                bastion_server,
-                secret_key_path,
-                target=target,
-                user=user,
-                engine=engine,
-                keepalive=keepalive,
-            )
-            if action == "setup"
-            else ModelPort(port)
-        )
-        return {**Result(0, Report()).as_dict(), "script": shell.baked(action, [tunnel])}
+        way = {"jump": jump, "jump_key": jump_key, "proxy": proxy}
+        wanted: Sequence[Tunnel | ModelPort] = [ModelPort(port)]
+        if action == "setup":
+            more = {"target": target, "user": user, "engine": engine, "keepalive": keepalive, **way}
+            wanted = api.each_described(port, bastion_server, secret_key_path, **more)
+        return {**Result(0, Report()).as_dict(), "script": shell.baked(action, wanted)}
 
     return _answer("render", script)
 

@@ -91,6 +91,21 @@ class Destination:
         return (f"{self.user}@" if self.user else "") + host + port
 
 
+def read_bastions(value: object) -> tuple[Destination, ...]:
+    """The bastions of ``a,b``, or of a list of such texts; `InputError` ``bad-destination``."""
+    listed = value if isinstance(value, (list, tuple)) else [value]
+    texts = [part for each in listed for part in (each.split(",") if isinstance(each, str) else [each])]
+    if not texts:
+        raise InputError("bad-destination", value=shown(value), why="it names no host")
+    bastions: list[Destination] = []
+    for text in texts:
+        bastion = Destination.parse(text)
+        if bastion.address in (other.address for other in bastions):
+            raise InputError("bad-destination", value=shown(text), why="it is given twice")
+        bastions.append(bastion)
+    return tuple(bastions)
+
+
 def _split(text: str, slug: str) -> tuple[str, str | None]:
     """Host and port text of ``host:port`` in its forms; the port None where there is none."""
     if text.startswith("["):

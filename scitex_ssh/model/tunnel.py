@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from scitex_ssh.errors import InputError
-from scitex_ssh.model.destination import Destination
+from scitex_ssh.model.destination import Destination, read_bastions
 from scitex_ssh.model.forward import Forward, read_target, remote, remote_socket
 from scitex_ssh.model.keepalive import PROFILES, Keepalive
 from scitex_ssh.model.port import PRIVILEGED, Port
@@ -154,14 +155,35 @@ class Tunnel:
         )
 
     @classmethod
-    def from_mapping(cls, data: object, where: str) -> tuple[Tunnel | None, list[InputError]]:
-        """A tunnel of one mapping of a data file, or every error in it.
+    def one_a_bastion(cls, port: object, bastions: object, key: object, **more: Any) -> tuple[Tunnel, ...]:
+        """What is described, once for each bastion (``a,b`` or a list), as `of` for one.
+
+        The first is called as it would be alone, the others by that name with a number behind it: two
+        tunnels, each kept for itself, of which one holds when a bastion is lost.
+        """
+        first, *others = read_bastions(bastions)
+        tunnel = cls.of(port, str(first), key, **more)
+        here = next((each for each in tunnel.forwards if not each.on_bastion), None)
+        if others and here is not None:
+            flag = "-L" if here.kind == "local" else "-D"
+            raise InputError("bad-forward", flag=flag, value=shown(str(here.listen)), why=ONE_HERE)
+        return (
+            tunnel,
+            *(
+                replace(tunnel, bastion=each, name=TunnelName(f"{tunnel.name}-{number}"))
+                for number, each in enumerate(others, 2)
+            ),
+        )
+
+    @classmethod
+    def from_mapping(cls, data: object, where: str) -> tuple[tuple[Tunnel, ...], list[InputError]]:
+        """The tunnels of one mapping of a data file (one a bastion), or every error in it.
 
         Keys: ``port`` (or another of `FORWARD_FIELDS`), ``bastion``, ``key`` (obligatory), and the
         others of `FIELDS`. ``where`` names the mapping in messages (``h1: tunnels[0]``).
         """
         if not isinstance(data, Mapping):
-            return None, [InputError("bad-field", where=where, value=shown(data), known=_known())]
+            return (), [InputError("bad-field", where=where, value=shown(data), known=_known())]
         errors = [
             InputError("bad-field", where=f"{where}.{key}", value=shown(key), known=_known())
             for key in data
@@ -174,12 +196,13 @@ class Tunnel:
         ]
         errors += _field_errors(data, where)
         if errors:
-            return None, errors
+            return (), errors
         try:
             given = {key: value for key, value in data.items() if value is not None}
-            return cls.of(given.pop("port", None), given.pop("bastion"), given.pop("key"), **given), []
+            port, bastions, path = given.pop("port", None), given.pop("bastion"), given.pop("key")
+            return cls.one_a_bastion(port, bastions, path, **given), []
         except InputError as problem:
-            return None, [InputError(problem.slug, where=where, **problem.facts)]
+            return (), [InputError(problem.slug, where=where, **problem.facts)]
 
 
 def read_forwards(
@@ -247,7 +270,7 @@ def _keeper(value: object) -> str:
 
 FIELDS: Mapping[str, Callable[[object], object]] = {
     "port": Port,
-    "bastion": Destination.parse,
+    "bastion": read_bastions,
     "key": KeyPath,
     "target": read_target,
     "user": LocalUser,
@@ -267,6 +290,7 @@ REQUIRED = ("port", "bastion", "key")
 # Instead of a port.
 FORWARD_FIELDS = ("remote", "local", "dynamic", "remote_socket")
 TWICE = "it is wanted twice in one tunnel"
+ONE_HERE = "of two bastions each has a tunnel, and only one can listen on a port of this machine"
 
 
 def _field_errors(data: Mapping[object, object], where: str) -> list[InputError]:

@@ -23,7 +23,7 @@ Commands = Generator[StringCommand, None, None]
 @operation()
 def present(
     port: int | None = None,
-    bastion: str | None = None,
+    bastion: str | list[str] | None = None,
     key: str | None = None,
     target: str | None = None,
     user: str | None = None,
@@ -47,7 +47,8 @@ def present(
     Keep one reverse tunnel, or a list of them, each proven end to end.
 
     + port: port on the bastion
-    + bastion: ``[user@]host[:port]`` of the bastion
+    + bastion: ``[user@]host[:port]`` of the bastion; a list of them makes one tunnel for each, called
+      ``2222``, ``2222-2`` and so on
     + key: private key on the host, without a passphrase; ``~/`` is the tunnel user's home
     + target: what the port leads to, ``localhost:22`` by default
     + user: account that keeps the tunnel; by default the one that connects
@@ -159,15 +160,14 @@ def read_all(
         taken: dict[str, int] = {}
         for index, data in enumerate(mappings):
             where = f"{name}: tunnels[{index}]"
-            each, wrong = Tunnel.from_mapping(data, where)
+            described, wrong = Tunnel.from_mapping(data, where)
             errors += wrong
-            if each is None:
-                continue
-            if each.name in taken:
-                first = f"tunnels[{taken[each.name]}]"
-                errors.append(InputError("name-twice", where=where, name=each.name, other=first))
-            taken.setdefault(each.name, index)
-            wanted[name].append(each)
+            for each in described:
+                if each.name in taken:
+                    first = f"tunnels[{taken[each.name]}]"
+                    errors.append(InputError("name-twice", where=where, name=each.name, other=first))
+                taken.setdefault(each.name, index)
+                wanted[name].append(each)
     return wanted, errors
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
 from scitex_ssh.errors import CATALOGUE, Problem
-from scitex_ssh.model import Port, Tunnel, TunnelName
+from scitex_ssh.model import Destination, Port, Tunnel, TunnelName
 from scitex_ssh.plan.step import Plan, Step
 from scitex_ssh.render.notice import NOTICE, QUESTION
 from scitex_ssh.render.template import Template
@@ -130,9 +130,18 @@ def _tunnels(tunnels: Iterable[Binding]) -> str:
     return "\n".join([*lines, f"tunnels='{' '.join(numbers)}'"])
 
 
-def which(tunnel: TunnelName | Port) -> dict[str, str]:
-    """The values that tell one tunnel from others: its name, or its port on the bastion."""
-    return {"name" if isinstance(tunnel, TunnelName) else "port": str(tunnel)}
+def which(tunnel: TunnelName | Port, bastion: Destination | None = None) -> dict[str, str]:
+    """The values that tell tunnels from others: a name, or a port, of any bastion or of this one."""
+    values = {"name" if isinstance(tunnel, TunnelName) else "port": str(tunnel)}
+    return values if bastion is None else {**values, **_parts(bastion)}
+
+
+def _parts(bastion: Destination) -> dict[str, str]:
+    return {
+        "bastion_host": bastion.host,
+        "bastion_port": str(bastion.port),
+        "bastion_user": bastion.user or "",
+    }
 
 
 def bind(tunnel: Tunnel) -> dict[str, str]:
@@ -141,9 +150,7 @@ def bind(tunnel: Tunnel) -> dict[str, str]:
     return {
         "name": tunnel.name,
         "forwards": "\n".join(map(str, tunnel.forwards)),
-        "bastion_host": tunnel.bastion.host,
-        "bastion_port": str(tunnel.bastion.port),
-        "bastion_user": tunnel.bastion.user or "",
+        **_parts(tunnel.bastion),
         "key": tunnel.key,
         "jumps": "\n".join(f"{each.user or '-'} {each.host} {each.port}" for each in tunnel.jumps),
         "jump_keys": "\n".join(tunnel.jump_keys),

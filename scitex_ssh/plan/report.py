@@ -59,6 +59,7 @@ class Observation:
             the last change, or ""), ``uptime``
             (seconds since it connected, or ""), ``error`` (the last one, in words) with ``error_at``,
             ``next_retry`` (Unix time, where it waits for one), ``restarts`` (a number), ``engine``, ``key``,
+            ``jumps`` (hosts on the way with commas between them), ``proxy`` (before the first, or ""),
             ``take_back`` (``hold``, ``plain`` or ""), ``adopted`` (``yes`` or "").
     """
 
@@ -79,6 +80,7 @@ class Check:
         slug: the error that was found, or "".
         sentence: its words, with the facts of this case.
         next_move: what to do about it.
+        tunnel: the name of the tunnel, or "" where a way alone was examined.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Check:
     slug: str
     sentence: str
     next_move: str
+    tunnel: str = ""
 
 
 @dataclass(frozen=True)
@@ -254,8 +257,8 @@ def read_line(text: str) -> Line | None:
     if kind == "host-key" and len(fields) == 2:
         return HostKey(*fields)
     if kind == "check" and len(fields) >= 2:
-        facts = _facts(fields[1:])
-        names = ("name", "title", "verdict", "evidence", "slug", "sentence", "next")
+        facts = {**_facts(fields[1:]), "tunnel": fields[0]}
+        names = ("name", "title", "verdict", "evidence", "slug", "sentence", "next", "tunnel")
         return Check(*(facts.get(name, "") for name in names))
     return None
 
@@ -301,6 +304,8 @@ def _observation(seen: Observation) -> dict[str, object]:
         "cause": facts.get("cause") or None,
         "detail": facts.get("detail", ""),
         "bastion": facts.get("bastion", ""),
+        "jumps": [each for each in facts.get("jumps", "").split(",") if each],
+        "proxy": facts.get("proxy") or None,
         "target": facts.get("target", ""),
         "forwards": forwards,
         "keeper": facts.get("keeper", ""),
@@ -359,6 +364,7 @@ def _error(problem: SSHError) -> dict[str, object]:
 
 def _check(check: Check) -> dict[str, object]:
     return {
+        "tunnel": check.tunnel or None,
         "name": check.name,
         "title": check.title,
         "verdict": check.verdict,

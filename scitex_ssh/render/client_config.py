@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scitex_ssh.model.destination import Destination
@@ -26,8 +26,8 @@ class Machine:
     ways: tuple[Way, ...]
 
 
-def config(machines: Iterable[Machine], known_hosts: str, via: str | None = None) -> str:
-    """The blocks, one a machine; ``via`` stands for the bastions as the client knows them."""
+def config(machines: Iterable[Machine], known_hosts: str, via: Sequence[str] = ()) -> str:
+    """The blocks, one a machine; ``via`` stands for the bastions as the client knows them, way by way."""
     return "\n".join(_block(each, known_hosts, via) for each in machines)
 
 
@@ -36,7 +36,7 @@ def pins(machines: Iterable[Machine]) -> str:
     return "".join(f"{each.name} {key}\n" for each in machines for key in each.host_keys)
 
 
-def _block(machine: Machine, known_hosts: str, via: str | None) -> str:
+def _block(machine: Machine, known_hosts: str, via: Sequence[str]) -> str:
     host, _, port = machine.ways[0].listen.rpartition(":")
     lines = [
         f"Host {machine.name}",
@@ -53,15 +53,19 @@ def _block(machine: Machine, known_hosts: str, via: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _jump(ways: tuple[Way, ...], via: str | None) -> str:
+def _jump(ways: tuple[Way, ...], via: Sequence[str]) -> str:
     """Through the bastion; through the next where the first is not there, or nothing listens on it."""
     if len(ways) == 1 and not ways[0].listen.startswith("/"):
-        return f"ProxyJump {via or _login(ways[0].bastion)}"
-    tries = (f"ssh -o ConnectTimeout=10 {_words(way, via)}" for way in ways)
-    return "ProxyCommand " + " || ".join(tries)
+        return f"ProxyJump {via[0] if via else _login(ways[0].bastion)}"
+    known = via or [""] * len(ways)
+    tries = [f"ssh -o ConnectTimeout=10 {_words(way, name)}" for way, name in zip(ways, known)]
+    if len(tries) == 1:
+        return f"ProxyCommand {tries[0]}"
+    # ssh has the user's shell "exec" it, which would leave nobody to try the next.
+    return f"ProxyCommand sh -c '{' || '.join(tries)}'"
 
 
-def _words(way: Way, via: str | None) -> str:
+def _words(way: Way, via: str) -> str:
     listen = way.listen if way.listen.startswith("/") else way.listen.replace("*:", "localhost:", 1)
     if via:
         return f"-W {listen} {via}"

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scitex_ssh.errors import InputError
-from scitex_ssh.model import ENGINES, Destination, Forward, Keepalive, KeyPath, LocalUser, Port, Proxy
+from scitex_ssh.model import ENGINES, Forward, Keepalive, KeyPath, LocalUser, Port, Proxy
+from scitex_ssh.model.destination import read_bastions
 from scitex_ssh.model.forward import read_target, remote_socket
 from scitex_ssh.model.tunnel import read_name
 from scitex_ssh.model.way import read_jumps
@@ -22,7 +23,7 @@ Verdict = tuple[str, ...]
 # How the shell reads each kind of input, and which variables then hold it.
 SHELL = {
     "port": ("take_port {} -p", ("taken",)),
-    "bastion": ("take_bastion {}", ("t_bastion_user", "t_bastion_host", "t_bastion_port")),
+    "bastion": ("given_bastions=; take_bastions {}", ("given_bastions",)),
     "target": ("take_target {}", ("taken",)),
     "-R": ("take_forward -R {}", ("taken",)),
     "-L": ("take_forward -L {}", ("taken",)),
@@ -43,8 +44,8 @@ SHELL = {
 
 
 def _bastion(text: str) -> Verdict:
-    destination = Destination.parse(text)
-    return (destination.user or "", destination.host, str(destination.port))
+    # A line break of a value is a space in what the program tells.
+    return ("".join(f"{each.user or '-'} {each.host} {each.port} " for each in read_bastions(text)),)
 
 
 def _target(text: str) -> Verdict:
@@ -155,6 +156,8 @@ BASTIONS = [
     *(f"{user}@gw" for user in USERS),
     *("u@fd95::1", "u@fd95::1:22", "u@[fd95::1]", "u@[fd95::1]:2222", "u@gw:22", "u@", "@gw", "a@b@gw"),
     *("ssh://u@gw", "ssh://u@[fd95::1]:22", "u@-oProxyCommand=id", "u@ gw", "u @gw", "u@gw\n", "u@gw:22\nx"),
+    *words("a,b a,b,c a,,b ,a a, , a,b:0 a,a a,A u@a,v@a a,a:22 a,a:23 a:0,b [::1],[0::1] [::1],[::2]:23"),
+    *words("a,b,-c a,b,a a,a,b:0"),
 ]
 KEYS = [
     *words("/k /a/b ~/k ~/.ssh/id ~ ~root/k ~user k ./k ../k a/b / /a/ ~/ // /a// -k --"),

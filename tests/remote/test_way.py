@@ -310,6 +310,41 @@ def test_what_a_proxy_refuses_is_said(way: Way, kind: str, words: str) -> None:
         assert way.problem.facts["port"] == str(way.ports[0])
 
 
+OTHERS = ("ncat", "socat", "corkscrew")
+
+
+def only(tool: str, folder: Path) -> str:
+    """A PATH with all commands but those that speak to proxies, of which it has this one alone."""
+    for place in reversed(os.environ["PATH"].split(":")):
+        for path in Path(place).glob("*"):
+            link = folder / path.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(path)
+    for name in {"nc", *OTHERS} - {tool}:
+        (folder / name).unlink(missing_ok=True)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("tool", "kind"), [("ncat", "http"), ("ncat", "socks5"), ("socat", "http"), ("corkscrew", "http")]
+)
+def test_through_a_proxy_without_nc(way: Way, tmp_path: Path, monkeypatch: Any, tool: str, kind: str) -> None:
+    """The other programs do as well, to an IPv6 address and over a host; what is refused is said."""
+    if not shutil.which(tool):
+        pytest.skip(f"needs {tool}")
+    monkeypatch.setenv("PATH", only(tool, tmp_path))
+    with proxy(kind) as (url, requests):
+        assert way.held(way.tunnel(proxy=url)) == "verified"
+        assert way.held(way.over_both(proxy=url)) == "verified"
+        asked = {each.decode().removeprefix("CONNECT ").partition(" HTTP")[0] for each in requests}
+        parts = " " if kind == "socks5" else ":"
+        bastion = "::1" if kind == "socks5" else "[::1]"
+        assert asked == {f"{bastion}{parts}{way.ports[2]}", f"{ALL}{parts}{way.ports[0]}"}
+    with proxy(kind, refuse=True) as (url, _):
+        assert way.held(way.tunnel(proxy=url)) == "proxy-refused"
+    assert way.held(way.tunnel(proxy=f"{kind}://{ALL}:{way.ports[5]}")) == "proxy-unreachable"
+
+
 @needs_nc
 def test_a_proxy_that_is_not_there_is_named(way: Way) -> None:
     """And not the bastion behind it."""
@@ -319,13 +354,10 @@ def test_a_proxy_that_is_not_there_is_named(way: Way) -> None:
 
 def test_without_a_program_for_proxies(way: Way, tmp_path: Path, monkeypatch: Any) -> None:
     """The package that has one is named, before anything is tried."""
+    monkeypatch.setenv("PATH", only("", tmp_path))
     nc = tmp_path / "nc"
     nc.write_text("#!/bin/sh\necho another nc >&2\n")
     nc.chmod(0o755)
-    for tool in ("ncat", "socat", "corkscrew"):
-        if shutil.which(tool):
-            pytest.skip(f"{tool} is here")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert way.held(way.tunnel(proxy="http://127.0.0.1:1")) == "proxy-tool-missing"
     assert "netcat-openbsd" in str(way.problem)
 

@@ -89,7 +89,7 @@ def test_a_client_jumps_through_the_bastion_and_pins_the_machine() -> None:
         "    ProxyJump gw:443",
     ]
     assert pins([machine]) == "lab1 ssh-ed25519 AAAA\n"
-    assert "ProxyJump bastion\n" in config([machine], "~/known", "bastion")
+    assert "ProxyJump bastion\n" in config([machine], "~/known", ["bastion"])
 
 
 def test_a_client_tries_every_way() -> None:
@@ -101,6 +101,6 @@ def test_a_client_tries_every_way() -> None:
         if "Proxy" in line
     ]
     assert line == (
-        "    ProxyCommand ssh -o ConnectTimeout=10 -W localhost:2222 a"
-        " || ssh -o ConnectTimeout=10 -W /srv/lab1 -p 443 b"
+        "    ProxyCommand sh -c 'ssh -o ConnectTimeout=10 -W localhost:2222 a"
+        " || ssh -o ConnectTimeout=10 -W /srv/lab1 -p 443 b'"
     )

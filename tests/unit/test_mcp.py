@@ -134,6 +134,16 @@ def test_a_hostile_client_gets_answers(home: Path) -> None:
         assert await slugs(client, "render", action="setup", **{**TUNNEL, "target": "$(id)"}) == [
             "bad-target"
         ]
+        way = {"jump": "a,b:2200", "jump_key": ["/k1"], "proxy": "http://p:1"}
+        answer = await client.call_tool(
+            "render", {"action": "setup", **TUNNEL, **way, "bastion_server": "u@gw,u@gw2"}
+        )
+        assert answer.structured_content is not None
+        script = answer.structured_content["script"]
+        assert "t_jumps='- a 22\n- b 2200' t_jump_keys=/k1 t_proxy=http://p:1" in script
+        assert ("t_name=2222 " in script, "t_name=2222-2 " in script) == (True, True)
+        for part, slug in (({"jump": "-o"}, "bad-jump"), ({"proxy": "ftp://p:1"}, "bad-proxy")):
+            assert await slugs(client, "render", action="setup", **{**TUNNEL, **part}) == [slug]
         with pytest.raises(Exception, match="nonsense"):
             await client.call_tool("nonsense", {})
         # Two at once each get their own answer; one that is given up leaves a server that answers.

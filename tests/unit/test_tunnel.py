@@ -92,15 +92,15 @@ def test_a_mapping_reads_like_the_values() -> None:
     """A data file says the same as flags; a value left empty is one not given."""
     data = {"port": 2222, "bastion": "u@gw", "key": "/k", "user": None, "keepalive": "fast"}
     assert Tunnel.from_mapping(data, "tunnels[0]") == (
-        Tunnel.of(2222, "u@gw", "/k", keepalive="fast"),
+        (Tunnel.of(2222, "u@gw", "/k", keepalive="fast"),),
         [],
     )
 
 
 def told(data: object) -> list[tuple[str, str]]:
     """Slug and place of each fault in a mapping."""
-    tunnel, faults = Tunnel.from_mapping(data, "tunnels[0]")
-    assert tunnel is None
+    tunnels, faults = Tunnel.from_mapping(data, "tunnels[0]")
+    assert tunnels == ()
     return [(fault.slug, fault.where) for fault in faults]
 
 

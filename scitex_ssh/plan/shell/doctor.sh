@@ -25,8 +25,12 @@ judge() {
 show_check() {
     verdict=$1
     if [ "$verdict" = failed ] && [ "${advice-}" = 1 ]; then verdict=warning; fi
+    # Which tunnel is only a question where there are several.
+    [ -z "${several-}" ] || title="$title ($t_name)"
     if [ "$machine" = 1 ]; then
-        tell check "$t_name" name="$name" title="$title" verdict="$verdict" evidence="$evidence" slug="$found" \
+        examined=$t_name
+        [ "$any_port" = 0 ] || examined=
+        tell check "$examined" name="$name" title="$title" verdict="$verdict" evidence="$evidence" slug="$found" \
             sentence="${found:+$problem_sentence}" next="${found:+$problem_next}"
         return
     fi
@@ -60,7 +64,6 @@ doctor_one() {
         fi
         warn clock "the two clocks agree" clocks_agree
     fi
-    finish
 }
 
 # warn NAME TITLE COMMAND...: not a cause, but worth knowing.
@@ -353,20 +356,29 @@ recall_standing() {
     t_key=$(written key) t_user=$(written user) t_engine=$(written engine) t_keepalive=$(written keepalive)
 }
 
-# doctor_all: of the tunnel on $wanted, if there is one, else of the one that is described.
+# doctor_all: of each tunnel in $wanted, if there is one, else of the one that is described.
 doctor_all() {
-    forget
-    if [ -n "$wanted" ]; then
-        t_name=${wanted# }
+    if [ -z "$wanted" ]; then
+        forget
+        bind_1
+        doctor_bound
+    fi
+    several=
+    case $wanted in *[![:space:]]*[[:space:]]*[![:space:]]*) several=1 ;; esac
+    for doctored in $wanted; do
+        forget
+        t_name=$doctored
         locate "$t_name"
         if [ ! -d "$t_folder" ]; then
             problem no-such-tunnel name="$t_name"
             finish
         fi
         recall_standing
-    else
-        bind_1
-    fi
+        doctor_bound
+    done
+    finish
+}
+doctor_bound() {
     capturing=0 accept_new=0
     [ -n "$t_user" ] || t_user=$(default_user)
     [ "$t_keeper" != auto ] || t_keeper=systemd

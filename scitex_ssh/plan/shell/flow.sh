@@ -41,7 +41,7 @@ look() {
 forget() {
     t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access='' t_port=''
     t_jumps='' t_jump_keys='' t_proxy='' t_jump_hosts='' t_hops=0
-    t_name='' t_forwards='' t_engine=ssh t_keepalive=default
+    t_bastion_host='' t_bastion_port=22 t_name='' t_forwards='' t_engine=ssh t_keepalive=default
     t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host='' t_host_keys='' t_former='' t_was=''
 }
 
@@ -108,7 +108,7 @@ setup_all() {
     consented || finish
     if needs_root && ! become_root "$@"; then finish; fi
     if stands_already; then detach "$@"; fi
-    ready=
+    ready='' stand=''
     for n in $tunnels; do
         due=$(each_due "$n")
         recall "$n"
@@ -116,6 +116,7 @@ setup_all() {
         if [ -z "$due" ]; then
             event ok "nothing to do"
             result "$(cat "$work/$t_name.level")"
+            stand="$stand $n"
             continue
         fi
         if check_former && each_forward check_target && check_bastion && each_forward check_port && derive_forwards && keep "$n" && prove_beside; then
@@ -140,11 +141,33 @@ setup_all() {
             warn_of_logout
             commit "$n"
             drop_former
+            stand="$stand $n"
         else
             undo "$n"
         fi
     done
+    say_who_stands
     finish
+}
+
+# say_who_stands: of several, where some failed. They are undone, or as they were; the others stay.
+say_who_stands() {
+    standing_now='' missing=''
+    for n in $tunnels; do
+        forget
+        "bind_$n"
+        each_named="${t_bastion_user:+$t_bastion_user@}$(bracketed "$t_bastion_host")"
+        [ "$t_bastion_port" = 22 ] || each_named=$each_named:$t_bastion_port
+        each_named="$t_name ($each_named)"
+        case "$stand " in
+        *" $n "*) standing_now="$standing_now${standing_now:+, }$each_named" ;;
+        *) missing="$missing${missing:+, }$each_named" ;;
+        esac
+    done
+    t_name=
+    [ -n "$standing_now" ] && [ -n "$missing" ] || return 0
+    as_warning=1
+    problem not-all-stand standing="$standing_now" missing="$missing" || as_warning=
 }
 
 # stands_already: one of the tunnels that are due to change is up (and nobody has to be asked for a password).
@@ -260,14 +283,36 @@ same_as_before() {
 }
 restore_all() { for n in $applying; do recall "$n" && restore; done; }
 
+# spread: where a tunnel is named by its port alone, all that are on it, each by its name.
+spread() {
+    spread_out=
+    for n in $tunnels; do
+        forget
+        "bind_$n"
+        if [ -n "$t_name" ]; then
+            spread_out="$spread_out $n"
+            continue
+        fi
+        part=0
+        for spread_name in $(tunnels_on "$t_port"); do
+            part=$((part + 1))
+            eval "bind_${n}_$part() { t_name=$spread_name; }"
+            spread_out="$spread_out ${n}_$part"
+        done
+        [ "$part" != 0 ] || problem no-such-tunnel name="$t_port to $(bracketed "$t_bastion_host")" || :
+    done
+    tunnels=$spread_out
+}
+
 located() {
-    [ -n "$t_name" ] || t_name=$(tunnel_on "$t_port")
     locate "$t_name"
     [ "$t_scope" = system ] || [ "$me" = "$t_user" ] || problem keeper-user keeper="$t_keeper" user="$t_user"
 }
 
 remove_all() {
     if [ "$dry_run" = 0 ] && ! only_one; then finish; fi
+    spread
+    if [ "$exit_status" != 0 ]; then finish; fi
     look remove located
     if [ "$must_exist" = 1 ]; then
         for n in $tunnels; do

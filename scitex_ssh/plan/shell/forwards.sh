@@ -124,20 +124,40 @@ pick_port() {
     t_forwards=$(printf '%s\n' "$t_forwards" | sed "${each}s/:0\( \|\$\)/:$picked\1/")
 }
 
-# tunnel_on PORT: the name of the tunnel that is on that port of its bastion: usually the port itself.
-tunnel_on() {
-    locate "$1"
-    if [ ! -e "$t_folder" ] && [ ! -e "$t_unit_file" ]; then
-        folders=/etc/scitex-ssh/tunnels
-        for t_user in $(whose); do own_places && folders="$folders $t_config/scitex-ssh/tunnels"; done
-        for folder in $folders; do
-            for other in "$folder"/*/ssh_config; do
-                grep -Eq "^# forward: (remote|socks) [^ ]*:$1( |\$)" "$other" 2>/dev/null || continue
-                other=${other%/*}
-                echo "${other##*/}"
-                return
+# tunnels_on PORT: the names of the tunnels that are on that port of their bastions, a line each; where there is none, that
+# which one would have. With $t_bastion_host those on that bastion alone, which may be none.
+tunnels_on() {
+    found_names=$(
+        {
+            on_port "$1" /etc/scitex-ssh/tunnels
+            for t_user in $(whose); do
+                t_name=
+                own_places
+                on_port "$1" "$t_config/scitex-ssh/tunnels" | while IFS= read -r folder; do
+                    ! grep -qs "^# keeper: .* on $t_host\$" "$folder/ssh_config" || echo "$folder"
+                done
             done
-        done
+            # Of an older tool, or damaged: nothing but its name tells.
+            for folder in "/etc/scitex-ssh/tunnels/$1" "/etc/systemd/system/autossh-tunnel-$1.service"; do
+                [ -n "$t_bastion_host" ] || [ ! -e "$folder" ] || echo "/$1"
+            done
+        } | sed 's|.*/||' | sort -u | sort -n
+    )
+    if [ -n "$found_names" ] || [ -z "$t_bastion_host" ]; then echo "${found_names:-$1}"; fi
+}
+# on_port PORT FOLDER: the tunnels of the folder that are on it.
+on_port() {
+    grep -Els "^# forward: (remote|socks) [^ ]*:$1( |\$)" "$2"/*/ssh_config | while IFS= read -r found; do
+        if to_bastion <"$found"; then echo "${found%/*}"; fi
+    done
+}
+to_bastion() {
+    [ -n "$t_bastion_host" ] || return 0
+    address=$(bracketed "$t_bastion_host")
+    [ "$t_bastion_port" = 22 ] || address=$address:$t_bastion_port
+    if [ -n "$t_bastion_user" ]; then
+        grep -Fqx "# bastion: $t_bastion_user@$address"
+    else
+        grep -q "^# bastion: [^@]*@$(in_pattern "$address")\$"
     fi
-    echo "$1"
 }

@@ -121,6 +121,22 @@ take_bastion() {
         t_bastion_user=$taken_user t_bastion_host=$taken_host t_bastion_port=$taken_port
 }
 
+# take_bastions TEXT: one, or several with commas between them; more, to the lines of $given_bastions.
+take_bastions() {
+    bastions_left=$1,
+    while [ -n "$bastions_left" ]; do
+        bastion=${bastions_left%%,*} bastions_left=${bastions_left#*,}
+        take_bastion "$bastion" || return
+        case "$newline$given_bastions" in
+        *" $t_bastion_host $t_bastion_port$newline"*)
+            problem bad-destination value="$(quoted "$bastion")" why="it is given twice"
+            return
+            ;;
+        esac
+        given_bastions="$given_bastions${t_bastion_user:--} $t_bastion_host $t_bastion_port$newline"
+    done
+}
+
 # take_jumps TEXT: hosts with commas between them, into t_jumps
 take_jumps() {
     jumps_left=$1, jumps_taken='' jumps_count=0
@@ -225,7 +241,7 @@ usage() {
 usage: $program -p PORT -b [USER@]BASTION[:PORT] -s KEY [FLAG]...
 Keeps a reverse SSH tunnel: port PORT of the bastion leads to sshd on this machine. Proves it, or undoes it.
   -p, --port PORT            the port on the bastion, 1024 to 65535
-  -b, --bastion DESTINATION  the bastion (or SCITEX_SSH_BASTION_SERVER)
+  -b, --bastion DESTINATION  the bastion (or SCITEX_SSH_BASTION_SERVER); given again, one more with its own tunnel
   -s, --secret-key KEY       a private key without a passphrase (or SCITEX_SSH_SECRET_KEY_PATH)
       --target HOST:PORT     what the port leads to (localhost:22), or the path of a Unix socket
       --remote-socket NAME   instead of a port: a Unix socket of the bastion, by its path or a name in its /tmp
@@ -248,8 +264,8 @@ TXT
         ;;
     remove)
         cat <<TXT
-usage: $program -p PORT | -n NAME [--dry-run]
-Removes the tunnel on the bastion's port PORT, or of that name, without a trace.
+usage: $program -p PORT [-b BASTION] | -n NAME [--dry-run]
+Removes the tunnels on the port PORT of their bastions (of BASTION alone), or the one of that name, without a trace.
 TXT
         ;;
     status)
@@ -283,7 +299,7 @@ takes_value() {
 # take_flags FLAG...: t_port and so on, or a problem and the end.
 take_flags() {
     dry_run=0 accept_new=0 accept_listening=0 must_exist=1 wait_seconds=30 wanted='' fingerprint='' yes=0
-    t_bastion_host='' t_key='' short_target='' given_socket='' given_remote='' given_local='' given_dynamic=''
+    t_key='' given_bastions='' short_target='' given_socket='' given_remote='' given_local='' given_dynamic=''
     forget
     while [ $# -gt 0 ]; do
         flag=$1 value=${2-}
@@ -312,7 +328,8 @@ take_flags() {
         setup:-L) take_forward -L "$value" && given_local=$given_local${given_local:+$newline}$taken ;;
         setup:-D) take_forward -D "$value" && given_dynamic=$given_dynamic${given_dynamic:+$newline}$taken ;;
         setup:--remote-socket) take_remote_socket "$value" && given_socket=$taken ;;
-        setup:-b | setup:--bastion) take_bastion "$value" ;;
+        setup:-b | setup:--bastion) take_bastions "$value" ;;
+        remove:-b | remove:--bastion) take_bastion "$value" ;;
         setup:-s | setup:--secret-key) take_key "$value" ;;
         setup:-J | setup:--jump) take_jumps "$value" ;;
         setup:--jump-key) take_jump_key "$value" ;;
@@ -364,26 +381,67 @@ generic() {
     [ "$set_aside" = 0 ] || set -- "$word" "$@"
     case $word in
     setup) defaults "$@" ;;
-    remove) need "$t_port$t_name" port "-p, or -n with a name" && run_generic remove_all "$@" ;;
+    remove)
+        need "$t_port$t_name" port "-p, or -n with a name"
+        [ -z "$t_name" ] || [ -z "$t_bastion_host" ] || usage_problem "-n names one tunnel, so -b is not for it" "$program"
+        run_generic remove_all "$@"
+        ;;
     status)
-        [ -z "$t_port" ] || [ -n "$t_name" ] || t_name=$(tunnel_on "$t_port")
+        [ -z "$t_port" ] || [ -n "$t_name" ] || t_name=$(tunnels_on "$t_port")
         wanted=$t_name && run_generic status_all
         ;;
     esac
 }
 
 defaults() {
-    [ -n "$t_bastion_host" ] || [ -z "${SCITEX_SSH_BASTION_SERVER-}" ] || take_bastion "$SCITEX_SSH_BASTION_SERVER" || finish
+    # Given again to the same program as root, where this variable may not be.
+    if [ -z "$given_bastions" ] && [ -n "${SCITEX_SSH_BASTION_SERVER-}" ]; then
+        take_bastions "$SCITEX_SSH_BASTION_SERVER" || finish
+        set -- "$@" -b "$SCITEX_SSH_BASTION_SERVER"
+    fi
+    first_bastion
+    given_port=$t_port
     [ -n "$t_key" ] || [ -z "${SCITEX_SSH_SECRET_KEY_PATH-}" ] || take_key "$SCITEX_SSH_SECRET_KEY_PATH" || finish
     assemble || finish
     need "$t_bastion_host" bastion "-b, or set SCITEX_SSH_BASTION_SERVER"
     need "$t_key" key "-s, or set SCITEX_SSH_SECRET_KEY_PATH"
-    set -- "$@" -b "${t_bastion_user:+$t_bastion_user@}$(bracketed "$t_bastion_host"):$t_bastion_port" -s "$t_key"
+    set -- "$@" -s "$t_key"
+    other_bastions
     run_generic setup_all "$@"
 }
 
+first_bastion() {
+    [ -n "$given_bastions" ] || return 0
+    part_login "${given_bastions%%"$newline"*}"
+    [ "$t_bastion_user" != - ] || t_bastion_user=
+}
+# other_bastions: the same for each of the others, under that name with a number behind it.
+other_bastions() {
+    tunnels=1 number=1 base_name=$t_name others=${given_bastions#*"$newline"}
+    keep given
+    [ -z "$others" ] || only_there || finish
+    while [ -n "$others" ]; do
+        number=$((number + 1))
+        part_login "${others%%"$newline"*}"
+        others=${others#*"$newline"}
+        [ "$t_bastion_user" != - ] || t_bastion_user=
+        t_port=$given_port
+        take_name "$base_name-$number" && assemble || finish
+        keep "given_$number"
+        eval "bind_$number() { recall given_$number; }"
+        tunnels="$tunnels $number"
+    done
+    recall given
+}
+only_there() {
+    forward_flag=-L here=$given_local
+    [ -n "$here" ] || forward_flag=-D here=$given_dynamic
+    [ -z "$here" ] || problem bad-forward flag="$forward_flag" value="$(quoted "$(printf '%s\n' "$here" | sed 's/^[^ ]* //; s/ .*//; q')")" \
+        why="of two bastions each has a tunnel, and only one can listen on a port of this machine"
+}
+
 run_generic() {
-    tunnels=1
+    tunnels=${tunnels:-1}
     keep given
     make_work || finish
     "$@"

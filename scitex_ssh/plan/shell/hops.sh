@@ -161,12 +161,15 @@ choose_proxy_command() {
     proxy=${t_proxy#*://}
     proxy_host=${proxy%:*} proxy_port=${proxy##*:}
     proxy_host=${proxy_host#\[} proxy_host=${proxy_host%\]}
+    # These two hand it on as it is, and would leave nothing of an IPv6 address to be told from the port.
+    first=$(printf '%s\n' "$t_jumps" | sed -n '1s/^[^ ]* \([^ ]*\) .*/\1/p')
+    case ${first:-$t_bastion_host} in *:*) first='[%h]' ;; *) first=%h ;; esac
     case ${t_proxy%%:*}:$(proxy_tools) in
     http:*nc_openbsd*) t_proxy_command="nc -X connect -x '$proxy' %h %p" ;;
     socks5:*nc_openbsd*) t_proxy_command="nc -X 5 -x '$proxy' %h %p" ;;
     *" ncat"*) t_proxy_command="ncat --proxy '$proxy' --proxy-type ${t_proxy%%:*} %h %p" ;;
-    http:*" socat"*) t_proxy_command="socat - 'PROXY:$proxy_host:%h:%p,proxyport=$proxy_port'" ;;
-    http:*" corkscrew"*) t_proxy_command="corkscrew '$proxy_host' $proxy_port %h %p" ;;
+    http:*" socat"*) t_proxy_command="socat - 'PROXY:$(bracketed "$proxy_host"):$first:%p,proxyport=$proxy_port'" ;;
+    http:*" corkscrew"*) t_proxy_command="corkscrew '$proxy_host' $proxy_port $first %p" ;;
     *) problem proxy-tool-missing proxy="$t_proxy" ;;
     esac
 }
@@ -180,6 +183,7 @@ proxy_tools() {
 proxy_cause() {
     [ -n "$t_proxy" ] || return 0
     refusal=$(printf '%s\n' "$words" | sed -n \
+        -e '/^Ncat: Proxy connection failed: /d; /^Ncat: Could not resolve proxy /d' \
         -e 's/^nc: Proxy error: //p; s/^nc: connection failed, //p; s/^nc: //p; s/^Ncat: //p' \
         -e 's/^.* E \(CONNECT .*\)/\1/p; s/^Proxy could not open connection to [^:]*: *//p' | tail -n 1)
     if [ -n "$refusal" ]; then

@@ -25,7 +25,7 @@ options() {
         --host-key-fingerprint=*) usage_problem "'${option#*=}' is not a fingerprint (SHA256:...)" "sh ${0##*/}" ;;
         --accept-listening) accept_listening=1 ;;
         --name=*) wanted="$wanted ${option#*=}" ;;
-        --port=*) wanted="$wanted $(tunnel_on "${option#*=}")" ;;
+        --port=*) t_bastion_host='' && wanted="$wanted $(tunnels_on "${option#*=}")" ;;
         --foreground=*) foreground=${option#*=} ;;
         --text=*) wanted_text=${option#*=} ;;
         --any-port) any_port=1 ;;
@@ -57,6 +57,7 @@ main() {
     render) render_one ;;
     doctor) doctor_all ;;
     status)
+        spread
         for n in $tunnels; do forget && "bind_$n" && located && wanted="$wanted $t_name"; done
         status_all
         ;;

@@ -40,6 +40,15 @@ recall_bastion() {
     esac
 }
 
+# jump_list: the hosts of $t_jumps as -J takes them.
+jump_list() {
+    printf '%s\n' "$t_jumps" | while IFS=' ' read -r user host port; do
+        [ -n "$host" ] || continue
+        [ "$port" = 22 ] && port= || port=:$port
+        printf '%s@%s%s,' "$user" "$(bracketed "$host")" "$port"
+    done | sed 's/,$//'
+}
+
 # observe NAME: the record, as one line.
 observe() {
     locate "$1"
@@ -77,7 +86,7 @@ observe() {
         forwards="$(printf '%s' "$t_forwards" | tr '\n' ',')" levels="${seen_levels# }" \
         adopted="$adopted" pid="$pid" started="$started" since="$since" restarts="$restarts" user="$t_user" \
         error="$error" error_at="$error_at" next_retry="$next_retry" uptime="$uptime" \
-        take_back="$(take_back_way)" engine="$(written engine)" key="$(written key)"
+        jumps="$(jump_list)" proxy="$t_proxy" take_back="$(take_back_way)" engine="$(written engine)" key="$(written key)"
 }
 
 # find_process: the number of the process that keeps the tunnel, and when it began (Unix time), in $pid and $started.
