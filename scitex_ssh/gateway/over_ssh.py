@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 from scitex_ssh.errors import SSHError, error
+from scitex_ssh.gateway import limits
 from scitex_ssh.gateway.service import Service, opened
 from scitex_ssh.gateway.settings import Settings, environment
 from scitex_ssh.gateway.store import Caller
@@ -37,6 +38,7 @@ def _answer(word: str, key: PublicKey) -> dict[str, object]:
         raise error("gateway-request", why=f"the command is one of {', '.join(WORDS)}")
     settings = Settings.of(environment(os.environ))
     service = Service(settings, opened(settings))
+    limits.session(service.store, _address())
     caller = Caller(address=_address(), proven=True)
     if word == "status":
         return service.granted(service.store.holder(key.fingerprint))
