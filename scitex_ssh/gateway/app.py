@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 import scitex_ssh
 from scitex_ssh.errors import SSHError, error
-from scitex_ssh.gateway import problems, secrets
+from scitex_ssh.gateway import page, problems, secrets
 from scitex_ssh.gateway.machine import MachineName
 from scitex_ssh.gateway.service import Service
 from scitex_ssh.gateway.settings import Settings
@@ -100,6 +100,8 @@ def made(settings: Settings, store: Store) -> FastAPI:
         log.info("enrol ok: ip=%s agent_id=%s port_b=%s", caller.address, granted["id"], granted["port"])
         body = {**granted, **({"secret": secret} if secret else {})}
         return JSONResponse(body, 202 if granted["state"] == "pending" else 200)
+
+    page.add(app, service)
 
     @app.get("/v1/machines")
     def machines(who: Admin, state: Annotated[str, Query(max_length=8)] = "") -> list[dict[str, object]]:
