@@ -194,6 +194,19 @@ def export(form: str) -> int:
     return Exit.DONE
 
 
+@gateway.command("script")
+@click.argument("url")
+def script(url: str) -> int:
+    """Print a POSIX script that enrols a machine at the gateway URL, and sets its tunnel up.
+
+    For machines without Python: with ssh:// it takes ssh alone, with https:// it takes curl.
+    """
+    from scitex_ssh.gateway.script import script as made
+
+    print(made(url), end="")
+    return Exit.DONE
+
+
 @gateway.command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def backup(file: Path) -> int:

@@ -13,7 +13,7 @@ from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from scitex_ssh.errors import CATALOGUE, InputError, SSHError, error
 from scitex_ssh.gateway import over_http
@@ -65,7 +65,7 @@ def enrol(
         over_ssh: with HTTP, a host of ssh from which the gateway is reached.
         key: the private key; by default one of this gateway's own in ``~/.ssh``, made when it is not there.
     """
-    parts = _parts(url)
+    parts = split(url)
     if over_ssh is not None:
         Host.parse(over_ssh)
         if parts.scheme == "ssh":
@@ -195,7 +195,8 @@ def _granted(answer: dict[str, Any], host: str, port: int | None, key: Path) -> 
         raise error("gateway-answer", url=host, why=f"{type(problem).__name__} in it") from problem
 
 
-def _parts(url: str) -> Any:
+def split(url: str) -> SplitResult:
+    """The parts of a gateway's address; `InputError` for what is none."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("ssh", "http", "https") and parts.hostname and (parts.port or True)

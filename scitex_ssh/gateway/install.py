@@ -273,14 +273,24 @@ ExecStart={python} -m scitex_ssh gateway tick
 CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER
 NoNewPrivileges=yes
 ProtectSystem=strict
+ProtectHome=read-only
 ReadWritePaths={STATE}
 # The host keys that ssh is to expect are written to a file there.
 PrivateTmp=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
 PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+LockPersonality=yes
 SystemCallArchitectures=native
+SystemCallFilter=@system-service
 UMask=0077
 """
 

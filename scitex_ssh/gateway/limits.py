@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from scitex_ssh.errors import error
 from scitex_ssh.gateway.store import Store
@@ -14,6 +14,8 @@ SESSIONS = 300
 WINDOW = 60.0
 # Rows of addresses that were wrong lately; with more, the oldest windows go.
 _ROWS = 10_000
+# Asked at every request, so put together once.
+_OF = select(FAILURES).where(FAILURES.c.address == bindparam("at"))
 
 
 def session(store: Store, address: str) -> None:
@@ -25,7 +27,7 @@ def session(store: Store, address: str) -> None:
 def check(store: Store, address: str, most: int | None = None) -> None:
     """Raise ``gateway-limit`` for an address that was wrong too often in the last minute."""
     with store.reading() as db:
-        row = db.execute(select(FAILURES).where(FAILURES.c.address == address[:64])).mappings().first()
+        row = db.execute(_OF, {"at": address[:64]}).mappings().first()
     if row is not None and row["count"] >= (MOST if most is None else most):
         left = int(row["since"] + WINDOW - store.clock()) + 1
         if left > 0:

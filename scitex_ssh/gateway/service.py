@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scitex_ssh.errors import SSHError, error
 from scitex_ssh.gateway import limits, old_agents, ports, secrets, upkeep
@@ -141,6 +143,12 @@ class Service:
         if name == self.store.bastion.name:
             return self._here
         return self.store.bastion_of(name)
+
+
+def way(granted: Mapping[str, Any]) -> str:
+    """What a script reads of an answer: ``PORT USER HOST PORT``, the host being - where it is not known."""
+    bastion = granted["bastion"]
+    return f"{granted['port']} {bastion['user']} {bastion['host'] or '-'} {bastion['port']}"
 
 
 def host_keys(folder: Path = Path("/etc/ssh")) -> list[str]:

@@ -1,18 +1,21 @@
 """How many registrations a second, and how long the slowest wait, with how many machines known?
 
-    build/dev bench gateway [--seconds N] [--clients N] [--known N...] [--json FILE]
+    build/dev bench gateway [--seconds N] [--clients N] [--known N...] [--sessions N] [--json FILE]
 
 Our gateway and the published ssh-tunnel-gateway 0.4.3, one after the other, on this machine in this run,
 each with a database of its own on the same disk. The clients speak the published protocol to both: a new
 connection a registration, a new machine each time, the answer read to its end. What is known before is
 written into the database, or into the file of the other. Ours has a row more, for machines with keys of
 their own.
+
+Last, what a tunnel costs its bastion in memory: so many real sessions with a port each, on one sshd.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import getpass
 import http.client
 import json
 import multiprocessing
@@ -35,9 +38,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from scitex_ssh.gateway import secrets  # noqa: E402  # after its folder is on the path
-from scitex_ssh.gateway.ports import Pool  # noqa: E402
+from scitex_ssh.gateway.ports import Pool, busy  # noqa: E402
 from scitex_ssh.gateway.store import Store  # noqa: E402
 from scitex_ssh.gateway.tables import FREE, MACHINES, TOKENS  # noqa: E402
+from tests.remote.there import standing  # noqa: E402
 
 KEY = "correct-horse-battery"
 FIRST, LAST = 1024, 65535
@@ -62,7 +66,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=10, metavar="N", help="of each measurement")
     parser.add_argument("--clients", type=int, default=4, metavar="N", help="at the same time")
-    parser.add_argument("--known", type=int, nargs="+", default=[0, 1000, 10000, 20000], metavar="N")
+    parser.add_argument("--known", type=int, nargs="*", default=[0, 1000, 10000, 20000], metavar="N")
+    parser.add_argument("--sessions", type=int, default=50, metavar="N", help="0 leaves them out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
     load = os.getloadavg()[0]
@@ -72,9 +77,18 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="scitex-ssh-bench-") as name:
                 rows.append(measured(server, known, Path(name), options.seconds, options.clients))
             print(line(rows[-1]), flush=True)
-    print(summary(rows, load, options.clients))
+    if rows:
+        print(summary(rows, load, options.clients))
+    session = sessions(options.sessions) if options.sessions else 0.0
+    if session:
+        print(f"a session costs the bastion {session:.2f} MiB: {1024 / session:.0f} tunnels in a GiB")
     if options.json:
-        machine = {"machine": platform.platform(), "load_before": load, "clients": options.clients}
+        machine = {
+            "machine": platform.platform(),
+            "load_before": load,
+            "clients": options.clients,
+            "session_mib": round(session, 2),
+        }
         rows_ = [asdict(row) for row in rows]
         options.json.write_text(json.dumps({**machine, "rows": rows_}, indent=2) + "\n")
     return 0
@@ -169,6 +183,55 @@ def memory(pid: int) -> float:
     """What a process holds, in MiB."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return sum(int(each.split()[1]) for each in text.splitlines() if each.startswith("Pss:")) / 1024
+
+
+def sessions(count: int) -> float:
+    """What the sshd of one more tunnel holds, in MiB."""
+    with standing() as there:
+        # Of the pool, where nothing of the system listens.
+        ports = [port for port in Pool.here(21000, 32767) if not busy(port)][:count]
+        # As on a bastion: an account of its own, whose sessions take two processes each, root's but one.
+        account = "nobody" if os.geteuid() == 0 else getpass.getuser()
+        there.folder.chmod(0o755)
+        before, running, config = bastion(there.sshd), [], alone(there.config)
+        try:
+            for port in ports:
+                way = [
+                    "-N",
+                    "-o",
+                    "ExitOnForwardFailure=yes",
+                    "-o",
+                    "ControlPath=none",
+                    "-o",
+                    "RequestTTY=no",
+                ]
+                way += ["-o", "ClearAllForwardings=no", "-R", f"localhost:{port}:localhost:9"]
+                running.append(subprocess.Popen(["ssh", "-F", str(config), "-l", account, *way, "there"]))
+            deadline = time.monotonic() + 120
+            while not all(map(busy, ports)):
+                assert time.monotonic() < deadline, "not all sessions came up"
+                time.sleep(0.2)
+            return (bastion(there.sshd) - before) / count
+        finally:
+            for each in running:
+                each.terminate()
+            for each in running:
+                each.wait(30)
+
+
+def alone(config: Path) -> Path:
+    """The client's configuration without what a test of other things has put into it."""
+    made = config.with_name("alone")
+    lines = config.read_text().splitlines()
+    kept = [line for line in lines if not line.strip().startswith(("LocalForward", "Control", "RequestTTY"))]
+    made.write_text("\n".join(kept) + "\n")
+    return made
+
+
+def bastion(pid: int) -> float:
+    """What an sshd and all that it has started hold, in MiB."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return memory(pid) + sum(bastion(int(child)) for child in children)
 
 
 @contextmanager

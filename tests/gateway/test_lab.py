@@ -239,6 +239,13 @@ def test_a_deploy_installs_it_and_the_page_tells_the_truth(site: World, tmp_path
     shown = gateway(world, "show", "lab3").stdout
     assert re.search(r"proof +verified", shown), shown
 
+    # Where there is no Python, a script asks over ssh for the same port.
+    script = gateway(world, "script", "ssh://enrol@bastion").stdout
+    world.workstation.write("/home/alice/enrol.sh", script, owner="alice:alice")
+    again = world.workstation.sh("sh enrol.sh </dev/null", user="alice", check=False, timeout=90)
+    assert "Enrolled: port 20000 of gwtunnel@bastion:22." in again.stderr, again.stderr
+    assert "nothing to do" in done(again).stdout
+
     # The agent holds the same port in the foreground, once the keeper has let it go.
     done(cli(world, "remove", "-p", "20000"))
     agent = world.workstation.sh(

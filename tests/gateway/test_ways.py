@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -37,7 +38,7 @@ from .model import POOL, key, served, token, url
 
 def gateway(folder: Path, **settings: Any) -> tuple[Settings, Store]:
     """A gateway whose ports are all free."""
-    made = Settings(url(folder), ("correct-horse",), public_host="gw.example.com", **settings)
+    made = Settings(url(folder), ("correct-horse",), **{"public_host": "gw.example.com", **settings})
     return made, Store(made.database, POOL, busy=lambda port: False)
 
 
@@ -156,6 +157,51 @@ def test_over_a_host_of_ssh(tmp_path: Path, certificate: tuple[Path, Path]) -> N
             over_http.send("http://127.0.0.1:1/", b"", {}, Host.parse("nowhere.invalid"))
         with pytest.raises(OSError, match="open failed"):
             over_http.send("http://127.0.0.1:1/", b"", {}, Host.parse("there"))
+
+
+# A script
+
+
+SHELLS = [words for words in (["dash"], ["bash", "--posix"], ["busybox", "sh"]) if shutil.which(words[0])]
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")
+@pytest.mark.parametrize("interpreter", SHELLS, ids=lambda words: words[0])
+def test_a_script_enrols_by_curl(interpreter: list[str], tmp_path: Path) -> None:
+    """It gets its port and goes on to set the tunnel up; what the gateway refuses, it tells in its words."""
+    settings, store = gateway(tmp_path, public_host="gw.invalid")
+    made = token(store, uses=1)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    with served(settings, store) as address:
+        result = CliRunner().invoke(app, ["gateway", "script", address])
+        assert result.exit_code == 0
+        (tmp_path / "enrol.sh").write_text(result.stdout)
+
+        def run(said: str, *more: str) -> subprocess.CompletedProcess[str]:
+            words = [*interpreter, str(tmp_path / "enrol.sh"), "--token-file", "-", "--yes", *more]
+            return subprocess.run(
+                words, env=environment, input=said, capture_output=True, text=True, timeout=60
+            )
+
+        assert run(made, "--dry-run").returncode == 2
+        refused = run("nonsense")
+        assert refused.returncode == 1
+        assert "[gateway-answer]" in refused.stderr
+        assert "gateway-token" in refused.stderr
+        done = run(made, "--target", f"localhost:{address.rpartition(':')[2]}")
+    assert "Enrolled: port 20000 of tunnel@gw.invalid:22.\n" in done.stderr
+    # The rest is the set-up of a tunnel, which this one cannot be.
+    assert done.returncode == 20
+    assert "gw.invalid" in done.stderr
+    assert store.machines("active")[0].port == 20000
+
+
+@pytest.mark.parametrize("wrong", ["ftp://x", "https://", "ssh://-oProxyCommand=x", "nonsense"])
+def test_a_script_for_no_gateway_is_refused(wrong: str) -> None:
+    """One error, and no half script."""
+    result = CliRunner().invoke(app, ["gateway", "script", wrong])
+    assert isinstance(result.exception, SSHError)
+    assert result.stdout == ""
 
 
 # What is asked before anything is sent
