@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scitex_ssh import api, policy
-from scitex_ssh.cli import consent
 from scitex_ssh.errors import error
 
 if TYPE_CHECKING:
@@ -95,6 +94,8 @@ def _permitted(yes: bool, terminal: bool) -> None:
     names = policy.this_host()
     unset = policy.answer("tunnels", *names).verdict == "unset"
     if unset and terminal and not yes:
+        from scitex_ssh.cli import consent
+
         consent.asked("tunnels", names[0])
     policy.check("tunnels", *names, consent=yes or (unset and terminal))
 
