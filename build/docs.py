@@ -168,6 +168,12 @@ VARIABLES = {
     "SCITEX_SSH_GATEWAY_APPROVE": "`gateway`: `1` has new machines wait for an admin.",
     "SCITEX_SSH_GATEWAY_SERVER_KEYS": "`gateway`: `1` makes keys for agents of ssh-tunnel-gateway 0.4.3.",
     "SCITEX_SSH_GATEWAY_ENROL_USER": "`gateway`: the account over which machines enrol (`enrol`).",
+    "SCITEX_SSH_GATEWAY_BASTION": "`gateway`: what this bastion is called, where several share a database.",
+    "SCITEX_SSH_GATEWAY_OPEN_PAGE": "`gateway`: `1` shows its page, read only, to whoever reaches it.",
+    "SCITEX_SSH_GATEWAY_TLS_CERT": "`gateway`: a certificate (PEM), as `--tls-cert`.",
+    "SCITEX_SSH_GATEWAY_TLS_KEY": "`gateway`: its private key, as `--tls-key`.",
+    "SCITEX_SSH_GATEWAY_PLAIN_HTTP": "`gateway`: `1` serves other machines without TLS, as `--plain-http`.",
+    "SCITEX_SSH_GATEWAY_PROXY": "`gateway`: the address of a proxy in front, as `--proxy`.",
     "SCITEX_SSH_GATEWAY_SSH_PORT": "`gateway`: the port of the bastion's sshd, as machines reach it (22).",
     "API_KEY": "`gateway`: a shared key that enrols machines over HTTP.",
     "API_KEYS": "`gateway`: several, with commas between them.",
@@ -799,13 +805,15 @@ def pyinfra() -> str:
         parts += _function(operations[name], "###", f"scitex_ssh.operations.tunnel.{name}")
     for name in ("ready", "authorized", "revoked"):
         parts += _function(gate[name], "###", f"scitex_ssh.operations.bastion.{name}")
+    entrance = _module("scitex_ssh/operations/gateway.py")
+    parts += _function(entrance["installed"], "###", "scitex_ssh.operations.gateway.installed")
     parts += ["## Facts"]
     for name in ("Tunnels", "Drift"):
         parts += [f"### scitex_ssh.facts.tunnels.{name}", _markdown(ast.get_docstring(facts[name]) or "")]
     for name in ("Bastion", "BastionDrift", "TunnelKey"):
         parts += [f"### scitex_ssh.facts.bastion.{name}", _markdown(ast.get_docstring(looks[name]) or "")]
     parts += ["## Deploys"]
-    for name in ("fleet", "bastion", "tunnel", "remove"):
+    for name in ("fleet", "bastion", "gateway", "tunnel", "remove"):
         parts += _function(deploys[name], "###", f"scitex_ssh.deploys.{name}")
     return _page(parts)
 

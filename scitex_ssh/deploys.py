@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import StringIO
 
 from pyinfra import host, inventory
 from pyinfra.api import DeployError, deploy
+from pyinfra.operations import apt, files, pip
 
 from scitex_ssh.operations import bastion as gate
 from scitex_ssh.operations import fleet as steps
+from scitex_ssh.operations import gateway as entrance
 from scitex_ssh.operations import tunnel as operations
 
 
@@ -53,6 +56,32 @@ def bastion() -> None:
     name = str(host.name)
     if name in fleet.bastions:
         gate.ready(name="The bastion is set up", hosts=fleet.size(name), plain=fleet.plain(name))
+
+
+@deploy("Gateway")
+def gateway() -> None:
+    """Install the gateway on each machine of the group ``gateways``; see deploys/gateway.py.
+
+    Data of the machine: ``gateway_settings`` (variables and their values), ``gateway_http`` (True),
+    ``gateway_package`` (what pip installs, ``scitex-ssh[gateway]``), ``gateway_python`` (a Python that has it
+    already; by default an environment is made in /opt/scitex-ssh).
+    """
+    if str(host.name) not in {str(each.name) for each in inventory.get_group("gateways", [])}:
+        return
+    python = host.data.get("gateway_python")
+    if not python:
+        python = "/opt/scitex-ssh/bin/python"
+        apt.packages(name="Python can make environments", packages=["python3-venv"])
+        pip.venv(name="The gateway has one", path="/opt/scitex-ssh")
+        package = host.data.get("gateway_package") or "scitex-ssh[gateway]"
+        pip.packages(name="The gateway is in it", packages=[package], virtualenv="/opt/scitex-ssh")
+    settings = host.data.get("gateway_settings")
+    if settings:
+        lines = "".join(f"{variable}={value}\n" for variable, value in settings.items())
+        files.directory(name="It has a folder for its settings", path="/etc/scitex-ssh", mode="755")
+        files.put(name="Its settings", src=StringIO(lines), dest="/etc/scitex-ssh/gateway.env", mode="640")
+    http = host.data.get("gateway_http")
+    entrance.installed(name="The gateway runs", python=python, http=http is None or bool(http))
 
 
 @deploy("Fleet")

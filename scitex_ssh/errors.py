@@ -943,7 +943,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     Problem(
         "gateway-limit",
         Exit.REFUSED,
-        "{address} was wrong too often.",
+        "too much came from {address} within a minute, or too much that was wrong.",
         "wait {seconds} s, and check the token or key.",
     ),
     Problem(
@@ -951,6 +951,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         Exit.USAGE,
         "the gateway cannot make sense of the request: {why}.",
         "see its openapi.json for what it takes.",
+    ),
+    Problem(
+        "gateway-form",
+        Exit.REFUSED,
+        "a form of the gateway's page cannot be accepted: {why}.",
+        "open the page anew, and send the form from there.",
     ),
     Problem(
         "gateway-server-keys",

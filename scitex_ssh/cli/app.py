@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import scitex_ssh
 from scitex_ssh import api, policy
 from scitex_ssh.backends import shell
-from scitex_ssh.cli import former, present
+from scitex_ssh.cli import enrol, former, present
 from scitex_ssh.errors import CATALOGUE, Exit, SSHError, error
 from scitex_ssh.plan.report import Line
 
@@ -24,6 +25,7 @@ Command = Callable[..., Any]
 
 # Commands in modules of their own (``module:attribute``), which are loaded when one is asked for.
 ELSEWHERE: dict[str, str] = {
+    "agent": "scitex_ssh.cli.agent:agent",
     "gateway": "scitex_ssh.cli.gateway:gateway",
     "bastion": "scitex_ssh.cli.bastion:bastion",
     "config": "scitex_ssh.cli.policy:config_group",
@@ -256,15 +258,7 @@ _accept_listening = click.option(
 @_fingerprint
 @_accept_listening
 @_dry_run
-@click.option(
-    "--gateway",
-    metavar="URL",
-    help="Ask this gateway for a port and a bastion: ssh://enrol@bastion or https://gw.example.com:12000.",
-)
-@click.option("--token-file", metavar="FILE", help="A join token for the gateway; - is standard input.")
-@click.option(
-    "--machine", metavar="NAME", help="What the gateway calls this machine.  [default: its host name]"
-)
+@enrol.options
 @_yes
 @_json
 def setup(
@@ -273,9 +267,6 @@ def setup(
     secret_key: str | None,
     bastion: Sequence[str],
     port: str | None,
-    gateway: str | None,
-    token_file: str | None,
-    machine: str | None,
     **flags: Any,
 ) -> int:
     """Keep a reverse tunnel from a port of the bastion to this machine, and prove that it works.
@@ -287,10 +278,12 @@ def setup(
     """
     tell = _quiet if as_json else _asking
 
-    if gateway is not None:
-        port, granted, secret_key = _enrolled(gateway, token_file, machine, port, secret_key, flags)
+    asked = {name: flags.pop(name) for name in ("gateway", "over_ssh", "token_file", "machine")}
+    if asked["gateway"] is not None:
+        terminal = not as_json and _terminal()
+        port, granted, secret_key = _enrolled(asked, port, secret_key, flags, yes, terminal)
         bastion = (granted,)
-    elif token_file or machine:
+    elif any(asked.values()):
         raise error("missing-field", what="gateway", how="--gateway; only it wants a token and a name")
 
     def call(**more: Any) -> api.Result:
@@ -528,26 +521,25 @@ def demo() -> int:
 
 
 def _enrolled(
-    gateway: str, token_file: str | None, name: str | None, port: str | None, key: str | None, flags: Any
+    asked: dict[str, Any],
+    port: str | None,
+    secret_key: str | None,
+    flags: dict[str, Any],
+    yes: bool,
+    terminal: bool,
 ) -> tuple[str, str, str]:
-    """What a gateway gives: port, bastion and key of the tunnel to be."""
-    from scitex_ssh.cli.gateway import read_token
-    from scitex_ssh.gateway import client
-
+    """What a gateway gives: port, bastion and key of the tunnel to be; and the host keys to trust."""
+    why = ""
     if port is not None:
         why = "the gateway chooses the port, so -p is not for it"
-        raise error("usage", why=why, command="scitex-ssh setup")
-    if flags["dry_run"]:
+    elif click.get_current_context().get_parameter_source("bastion") is ParameterSource.COMMANDLINE:
+        why = "the gateway chooses the bastion, so -b is not for it"
+    elif flags["dry_run"]:
         why = "a dry run changes nothing, and to enrol is a change"
+    if why:
         raise error("usage", why=why, command="scitex-ssh setup")
-    granted = client.enrol(
-        gateway,
-        read_token(token_file),
-        name=name,
-        key=Path(key).expanduser() if key else None,
-        accept_new_host_key=flags["accept_new_host_key"],
-    )
-    print(f"Enrolled as {granted.name}: port {granted.port} of {granted.bastion}.", file=sys.stderr)
+    granted = enrol.enrolled(asked, secret_key, flags, yes, terminal, "scitex-ssh setup")
+    flags.update(enrol.trust(granted, flags))
     return str(granted.port), granted.bastion, granted.key
 
 

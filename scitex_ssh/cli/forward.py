@@ -76,7 +76,7 @@ def forward(
     bastion, key = flags.pop("bastion"), flags.pop("secret_key")
     tunnel = api.described(None, bastion, key, name=called, keeper="nohup" if background else "auto", **flags)
     _permitted(tunnel)
-    return _begun(tunnel, name, trust, as_json) if background else _held(tunnel, trust)
+    return _begun(tunnel, name, trust, as_json) if background else held(tunnel, trust)
 
 
 def _check_words(
@@ -183,7 +183,7 @@ def _quiet(_: object) -> None:
     """For JSON: everything is said at the end."""
 
 
-def _held(tunnel: Tunnel, flags: list[str]) -> int:
+def held(tunnel: Tunnel, flags: list[str]) -> int:
     """Run the tunnel's program in the foreground until somebody asks for its end; its exit status."""
     with tempfile.TemporaryDirectory(prefix="scitex-ssh-") as made:
         folder = Path(made)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scitex_ssh.gateway.machine import Machine
     from scitex_ssh.gateway.settings import Settings
     from scitex_ssh.gateway.store import Store
+    from scitex_ssh.gateway.tables import Bastion
 
 
 @click.group("gateway", context_settings=SETTINGS)
@@ -75,13 +76,14 @@ def serve(**flags: Any) -> int:
 
 @gateway.command("install")
 @click.option("--http", is_flag=True, help="Keep the HTTP server running, too.")
-def install(http: bool) -> int:
+@click.option("--dry-run", is_flag=True, help="Change nothing; show what would change.")
+def install(http: bool, dry_run: bool) -> int:
     """Make this machine a gateway: its accounts, what sshd asks, units of systemd. Takes root."""
     with _packages():
         from scitex_ssh.gateway import install as steps
-    done = list(steps.install(_settings(), http))
+    done = steps.due(_settings(), http) if dry_run else list(steps.install(_settings(), http))
     for step in done:
-        print(f"changed       {step}")
+        print(f"{'would-change' if dry_run else 'changed':13} {step}")
     if not done:
         print("ok            nothing to do")
     return Exit.DONE
@@ -107,13 +109,15 @@ def list_(state: str) -> int:
 @click.argument("name")
 def show(name: str) -> int:
     """Show one machine, and the command that reaches it."""
+    with _packages():
+        from scitex_ssh.gateway import reach
     settings = _settings()
-    machine = _store(settings).find(name)
+    store = _store(settings)
+    machine = store.find(name)
     for field, value in machine.as_dict().items():
         print(f"{field:12} {_words(field, value)}")
     if machine.port is not None:
-        jump = f"{settings.jump_user}@{settings.jump_host or 'BASTION'}"
-        print(f"{'connect':12} ssh -J {jump} -p {machine.port} {machine.login or 'USER'}@localhost")
+        print(f"{'connect':12} {reach.command(machine, _bastion(settings, store, machine.bastion))}")
     return Exit.DONE
 
 
@@ -153,7 +157,8 @@ def revoke(name: str) -> int:
     store = _store(settings)
     machine = store.revoke(name, _who())
     upkeep.tick(settings, store)
-    if machine.port is not None and machine.port in sessions.listening(settings.ssh_user):
+    ours = machine.bastion == store.bastion.name
+    if ours and machine.port is not None and machine.port in sessions.listening(settings.ssh_user):
         raise error("gateway-session", name=machine.name, port=machine.port)
     print(f"{machine.name} is revoked{_was(machine)}")
     return Exit.DONE
@@ -175,17 +180,30 @@ def tick() -> int:
 @click.option("--format", "form", type=click.Choice(["ssh", "json"]), default="ssh", show_default=True)
 def export(form: str) -> int:
     """Print an ssh_config block for every machine that has a port, or all machines as JSON."""
+    with _packages():
+        from scitex_ssh.gateway import reach
     settings = _settings()
+    store = _store(settings)
     if form == "json":
-        machines = [machine.as_dict() for machine in _store(settings).machines()]
+        machines = [machine.as_dict() for machine in store.machines()]
         print(json.dumps(machines, indent=2))
         return Exit.DONE
-    jump = f"{settings.jump_user}@{settings.jump_host or 'BASTION'}"
-    for machine in _store(settings).machines("active"):
-        print(f"Host {machine.name}\n    HostName localhost\n    Port {machine.port}\n    ProxyJump {jump}")
-        print(f"    HostKeyAlias scitex-ssh-{machine.id}")
-        if machine.login:
-            print(f"    User {machine.login}")
+    active = store.machines("active")
+    ways = {name: _bastion(settings, store, name) for name in {machine.bastion for machine in active}}
+    print(reach.block((machine, ways[machine.bastion]) for machine in active), end="")
+    return Exit.DONE
+
+
+@gateway.command("script")
+@click.argument("url")
+def script(url: str) -> int:
+    """Print a POSIX script that enrols a machine at the gateway URL, and sets its tunnel up.
+
+    For machines without Python: with ssh:// it takes ssh alone, with https:// it takes curl.
+    """
+    from scitex_ssh.gateway.script import script as made
+
+    print(made(url), end="")
     return Exit.DONE
 
 
@@ -285,6 +303,12 @@ def _changed(settings: Settings, store: Store) -> None:
     upkeep.write_keys(settings, store)
 
 
+def _bastion(settings: Settings, store: Store, name: str) -> Bastion:
+    from scitex_ssh.gateway.service import Service
+
+    return Service(settings, store).bastion(name)
+
+
 def _who() -> str:
     """Who gives the command, for the audit log."""
     return "cli:" + (os.environ.get("SUDO_USER") or os.environ.get("USER") or "?")[:60]
@@ -295,7 +319,9 @@ def _was(machine: Machine) -> str:
 
 
 def _words(field: str, value: object) -> str:
-    if field in ("created", "seen", "expires") and isinstance(value, float):
+    if field in ("created", "seen", "expires", "up", "dialled") and isinstance(value, float):
+        if value == 0:
+            return "never"
         return time.strftime("%F %T", time.localtime(value))
     return "-" if value in (None, "") else str(value).replace("\n", "\n" + " " * 13)
 

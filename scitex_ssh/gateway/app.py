@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 
 import scitex_ssh
 from scitex_ssh.errors import SSHError, error
-from scitex_ssh.gateway import problems, secrets
+from scitex_ssh.gateway import page, problems, secrets
 from scitex_ssh.gateway.machine import MachineName
-from scitex_ssh.gateway.service import Service
+from scitex_ssh.gateway.service import Service, way
 from scitex_ssh.gateway.settings import Settings
 from scitex_ssh.gateway.store import Caller, Store
 
@@ -93,13 +93,20 @@ def made(settings: Settings, store: Store) -> FastAPI:
         return _acted(service, payload, api_key, Caller(address=where, owner=owner))
 
     @app.post("/v1/enrol")
-    def enrol(request: Request, wanted: Enrol) -> JSONResponse:
-        """Enrol a machine by its own public key: with a token, or with what it got at its first time."""
+    def enrol(request: Request, wanted: Enrol) -> Response:
+        """Enrol a machine by its own public key: with a token, or with what it got at its first time.
+
+        Who accepts ``text/plain`` is told ``PORT USER HOST PORT``, and of no secret to come back with.
+        """
         caller = Caller(address=address(request), token=wanted.token, secret=wanted.secret)
         granted, secret = service.enrol(wanted.model_dump(exclude={"token", "secret"}), caller)
         log.info("enrol ok: ip=%s agent_id=%s port_b=%s", caller.address, granted["id"], granted["port"])
+        if request.headers.get("accept") == "text/plain" and granted["state"] == "active":
+            return PlainTextResponse(way(granted) + "\n")
         body = {**granted, **({"secret": secret} if secret else {})}
         return JSONResponse(body, 202 if granted["state"] == "pending" else 200)
+
+    page.add(app, service)
 
     @app.get("/v1/machines")
     def machines(who: Admin, state: Annotated[str, Query(max_length=8)] = "") -> list[dict[str, object]]:

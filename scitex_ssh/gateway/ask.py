@@ -12,7 +12,7 @@ from scitex_ssh.gateway import keys
 from scitex_ssh.gateway.settings import Settings, environment
 from scitex_ssh.render.authorized_keys import PublicKey
 
-_QUESTION = "SELECT name, port, bind FROM machines WHERE fingerprint = ? AND state = 'active'"
+_QUESTION = "SELECT name, port, bind FROM machines WHERE fingerprint = ? AND bastion = ? AND state = 'active'"
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +50,9 @@ def _tunnel(settings: Settings, user: str, key: PublicKey) -> str:
 def _sqlite(settings: Settings, key: PublicKey) -> tuple[str, int, str] | None:
     path = settings.database[len("sqlite:///") :]
     with sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=10) as db:
-        found: tuple[str, int, str] | None = db.execute(_QUESTION, (key.fingerprint,)).fetchone()
+        found: tuple[str, int, str] | None = db.execute(
+            _QUESTION, (key.fingerprint, settings.bastion)
+        ).fetchone()
     return found
 
 
@@ -60,7 +62,8 @@ def _other(settings: Settings, key: PublicKey) -> tuple[str, int, str] | None:
     from scitex_ssh.gateway.tables import engine
 
     with engine(settings.database).connect() as db:
-        row = db.execute(text(_QUESTION.replace("?", ":print")), {"print": key.fingerprint}).first()
+        named = _QUESTION.replace("?", ":print", 1).replace("?", ":bastion")
+        row = db.execute(text(named), {"print": key.fingerprint, "bastion": settings.bastion}).first()
         return None if row is None else (row[0], row[1], row[2])
 
 

@@ -8,17 +8,23 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from scitex_ssh.errors import CATALOGUE, InputError, SSHError, error
+from scitex_ssh.gateway import over_http
+from scitex_ssh.gateway.old_servers import OldServer
 from scitex_ssh.model import Destination, Port
+from scitex_ssh.model.ssh_host import Host
 from scitex_ssh.model.text import shown
 from scitex_ssh.render.authorized_keys import PublicKey
 
 _SECONDS = 30
+_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,16 @@ class Granted:
         bastion: ``user@host:port`` of the tunnel.
         key: the path of the private key.
         name: what the gateway calls this machine.
+        old: the server, where it is one that has to be reminded of this machine.
+        fingerprints: of the bastion's host keys, where the gateway was known to be itself when it told them.
     """
 
     port: int
     bastion: str
     key: str
     name: str
+    fingerprints: tuple[str, ...] = ()
+    old: OldServer | None = None
 
 
 def enrol(
@@ -45,15 +55,22 @@ def enrol(
     name: str | None = None,
     key: Path | None = None,
     accept_new_host_key: bool = False,
+    over_ssh: str | None = None,
 ) -> Granted:
     """Enrol this machine at a gateway, or let it come back: its key is made here and stays here.
 
     Args:
         url: ``ssh://[user@]host[:port]`` or ``https://host[:port]``.
         token: a join token; a machine that the gateway knows needs none.
+        over_ssh: with HTTP, a host of ssh from which the gateway is reached.
         key: the private key; by default one of this gateway's own in ``~/.ssh``, made when it is not there.
     """
-    parts = _parts(url)
+    parts = split(url)
+    if over_ssh is not None:
+        Host.parse(over_ssh)
+        if parts.scheme == "ssh":
+            why = "ssh:// is over SSH already; --over-ssh is for http:// and https://"
+            raise InputError("usage", why=why, command="scitex-ssh setup")
     path = key or Path.home() / ".ssh" / f"scitex-ssh-{parts.hostname}"
     public = own_key(path)
     said: dict[str, object] = {
@@ -65,8 +82,19 @@ def enrol(
     if parts.scheme == "ssh":
         answer = _by_ssh(url, path, said, accept_new_host_key)
     else:
-        answer = _by_http(url, path, public, said)
-    return _granted(answer, str(parts.hostname), parts.port if parts.scheme == "ssh" else None, path)
+        answer = _by_http(url, path, public, said, over_ssh)
+    granted = _granted(answer, str(parts.hostname), parts.port if parts.scheme == "ssh" else None, path)
+    return replace(granted, fingerprints=_fingerprints(answer, parts.scheme, over_ssh))
+
+
+def _fingerprints(answer: dict[str, Any], scheme: str, over_ssh: str | None) -> tuple[str, ...]:
+    """Of the host keys that a gateway told; those of the one that ssh has just spoken to are known."""
+    if scheme == "ssh" or (scheme == "http" and over_ssh is None):
+        return ()
+    try:
+        return tuple(PublicKey.parse(key).fingerprint for key in answer["bastion"]["host_keys"])
+    except (KeyError, TypeError, SSHError):
+        return ()
 
 
 def own_key(path: Path) -> PublicKey:
@@ -103,31 +131,38 @@ def _by_ssh(url: str, key: Path, said: dict[str, object], accept_new: bool) -> d
     return _checked(answer)
 
 
-def _by_http(url: str, key: Path, public: PublicKey, said: dict[str, object]) -> dict[str, Any]:
+def _by_http(
+    url: str, key: Path, public: PublicKey, said: dict[str, object], over_ssh: str | None
+) -> dict[str, Any]:
     kept = key.with_name(key.name + ".secret")
     secret = kept.read_text().strip() if kept.exists() else ""
     body = json.dumps({**said, "public_key": str(public), "secret": secret}).encode()
-    request = urllib.request.Request(
-        url.rstrip("/") + "/v1/enrol",
-        body,
-        {"Content-Type": "application/json", "Accept": "application/json"},
-    )
+    send = _send if over_ssh is None else partial(over_http.send, host=Host.parse(over_ssh))
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as response:
-            text = response.read(1 << 20)
-    except urllib.error.HTTPError as problem:
-        text = problem.read(1 << 20)
-    except (OSError, ValueError) as problem:
-        why = str(getattr(problem, "reason", problem))
+        text = send(url.rstrip("/") + "/v1/enrol", body, _HEADERS)
+    except (OSError, ValueError, HTTPException) as problem:
+        why = str(getattr(problem, "reason", problem)) or type(problem).__name__
         raise error("gateway-unreachable", url=url, why=why) from problem
     answer = _json(text.decode("utf-8", "replace"))
     if answer is None:
         raise error("gateway-answer", url=url, why="it is no JSON")
+    if answer == {"detail": "Not Found"}:
+        # Of ours that would be a problem with a title: it is ssh-tunnel-gateway.
+        old = OldServer(url, str(said["token"]), str(said["name"]), send)
+        return {**old.register(key), "old": old}
     if answer.get("secret"):
         _keep(kept, str(answer["secret"]))
     if "detail" in answer:
         raise _told(str(answer.get("title")), answer.get("facts") or {}, str(answer["detail"]))
     return _checked(answer)
+
+
+def _send(url: str, body: bytes, headers: dict[str, str]) -> bytes:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=_SECONDS) as response:
+            return bytes(response.read(1 << 20))
+    except urllib.error.HTTPError as problem:
+        return bytes(problem.read(1 << 20))
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
@@ -154,12 +189,14 @@ def _granted(answer: dict[str, Any], host: str, port: int | None, key: Path) -> 
             host, port = bastion["host"] or host, int(bastion["port"])
         where = f"[{host}]" if ":" in host else host
         there = Destination.parse(f"{bastion['user']}@{where}:{port}")
-        return Granted(Port(answer["port"]), str(there), str(key), str(answer["name"]))
+        name, old = str(answer["name"]), answer.get("old")
+        return Granted(Port(answer["port"]), str(there), str(key), name, old=old)
     except (KeyError, TypeError, ValueError) as problem:
         raise error("gateway-answer", url=host, why=f"{type(problem).__name__} in it") from problem
 
 
-def _parts(url: str) -> Any:
+def split(url: str) -> SplitResult:
+    """The parts of a gateway's address; `InputError` for what is none."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("ssh", "http", "https") and parts.hostname and (parts.port or True)

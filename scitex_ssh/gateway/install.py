@@ -73,6 +73,16 @@ Match all
 """
 
 
+def due(settings: Settings, http: bool) -> list[str]:
+    """What `install` would do now."""
+    accounts = [name for name, _ in _accounts(settings) if not _known(name)]
+    written = [file.path for file in files(settings) if not _is_there(file)]
+    settled = [] if FILE.exists() else [str(FILE)]
+    database = [] if _has_database(settings) else [f"database {_named(settings)}"]
+    units = [f"{unit} runs" for unit in _units(http) if not _is_up(unit)]
+    return [*(f"account {name}" for name in accounts), *settled, *written, *database, *units]
+
+
 def install(settings: Settings, http: bool) -> Iterator[str]:
     """Make it so, and say what was done; a second run says nothing.
 
@@ -81,13 +91,15 @@ def install(settings: Settings, http: bool) -> Iterator[str]:
     """
     if os.geteuid() != 0:
         raise error("gateway-install", why="it takes root")
-    for account, home in ((settings.enrol_user, STATE), (settings.ssh_user, f"/home/{settings.ssh_user}")):
-        if _account(account, home):
+    for account, home in _accounts(settings):
+        if not _known(account):
+            _add(account, home)
             yield f"account {account}"
     yield from _settings(settings)
     changed = []
     for file in files(settings):
-        if _written(file):
+        if not _is_there(file):
+            _write(file)
             changed.append(file.path)
             yield file.path
     yield from _database(settings)
@@ -95,11 +107,20 @@ def install(settings: Settings, http: bool) -> Iterator[str]:
         _sshd()
     if any(path.startswith(UNITS) for path in changed):
         _run("systemctl", "daemon-reload")
-    units = [f"{NAME}-upkeep.timer", *([f"{NAME}.service"] if http else [])]
-    for unit in units:
+    for unit in _units(http):
         if not _is_up(unit):
             _run("systemctl", "enable", "--now", unit)
             yield f"{unit} runs"
+        elif f"{UNITS}/{unit}" in changed:
+            _run("systemctl", "restart", unit)
+
+
+def _accounts(settings: Settings) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (settings.enrol_user, STATE), (settings.ssh_user, f"/home/{settings.ssh_user}")
+
+
+def _units(http: bool) -> list[str]:
+    return [f"{NAME}-upkeep.timer", *([f"{NAME}.service"] if http else [])]
 
 
 def _settings(settings: Settings) -> Iterator[str]:
@@ -110,46 +131,61 @@ def _settings(settings: Settings) -> Iterator[str]:
             f"# Settings of the gateway: see scitex-ssh gateway serve --help.\nSSH_USER={settings.ssh_user}\n"
         )
         text += f"SCITEX_SSH_GATEWAY_ENROL_USER={settings.enrol_user}\n"
-        _written(File(str(FILE), text, 0o640))
+        _write(File(str(FILE), text, 0o640))
         yield str(FILE)
     shutil.chown(FILE, "root", settings.enrol_user)
+
+
+def _has_database(settings: Settings) -> bool:
+    """Whether the database is there; one on a server is the server's to have."""
+    path = settings.database.removeprefix("sqlite:///")
+    return path == settings.database or Path(path).exists()
+
+
+def _named(settings: Settings) -> str:
+    return settings.database.partition("?")[0]
 
 
 def _database(settings: Settings) -> Iterator[str]:
     state = Path(STATE)
     state.mkdir(mode=0o750, parents=True, exist_ok=True)
-    # Not the enrolling account's to replace by a link: chown below goes to what is there.
-    there = any(state.glob("gateway.db*"))
+    there = _has_database(settings)
     opened(settings).engine.dispose()
     if not there:
-        yield f"database {settings.database}"
+        yield f"database {_named(settings)}"
+    # Not the enrolling account's to replace by a link: chown below goes to what is there.
     for path in (state, *state.glob("gateway.db*")):
         shutil.chown(path, settings.enrol_user, settings.enrol_user)
 
 
-def _account(name: str, home: str) -> bool:
+def _known(name: str) -> bool:
     try:
         pwd.getpwnam(name)
     except KeyError:
-        # '*' is a password that never matches; '!' would lock the account for keys as well. The shell runs
-        # the forced commands.
-        _run("useradd", "--system", "--user-group", "--create-home", "--home-dir", home, "--shell", "/bin/sh",
-             "--password", "*", name)  # fmt: skip
-        return True
-    return False
-
-
-def _written(file: File) -> bool:
-    path = Path(file.path)
-    if path.exists() and path.read_text() == file.text and path.stat().st_mode & 0o777 == file.mode:
         return False
+    return True
+
+
+def _add(name: str, home: str) -> None:
+    # '*' is a password that never matches; '!' would lock the account for keys as well. The shell runs
+    # the forced commands.
+    _run("useradd", "--system", "--user-group", "--create-home", "--home-dir", home, "--shell", "/bin/sh",
+         "--password", "*", name)  # fmt: skip
+
+
+def _is_there(file: File) -> bool:
+    path = Path(file.path)
+    return path.exists() and path.read_text() == file.text and path.stat().st_mode & 0o777 == file.mode
+
+
+def _write(file: File) -> None:
+    path = Path(file.path)
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.new")
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as made:
         made.write(file.text)
         os.fchmod(made.fileno(), file.mode)
     beside.replace(path)
-    return True
 
 
 def _sshd() -> None:
@@ -237,12 +273,24 @@ ExecStart={python} -m scitex_ssh gateway tick
 CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER
 NoNewPrivileges=yes
 ProtectSystem=strict
+ProtectHome=read-only
 ReadWritePaths={STATE}
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
+# The host keys that ssh is to expect are written to a file there.
+PrivateTmp=yes
 PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+LockPersonality=yes
 SystemCallArchitectures=native
+SystemCallFilter=@system-service
 UMask=0077
 """
 

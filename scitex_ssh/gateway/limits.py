@@ -1,27 +1,37 @@
-"""How often an address may be wrong."""
+"""How often an address may be wrong, and how often it may ask at all where each time costs a process."""
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from scitex_ssh.errors import error
 from scitex_ssh.gateway.store import Store
 from scitex_ssh.gateway.tables import FAILURES
 
 MOST = 20
+# Sessions that enrol over SSH: a whole laboratory may come at once from behind one address.
+SESSIONS = 300
 WINDOW = 60.0
 # Rows of addresses that were wrong lately; with more, the oldest windows go.
 _ROWS = 10_000
+# Asked at every request, so put together once.
+_OF = select(FAILURES).where(FAILURES.c.address == bindparam("at"))
 
 
-def check(store: Store, address: str) -> None:
+def session(store: Store, address: str) -> None:
+    """Count a session; raise ``gateway-limit`` for an address that had too many in the last minute."""
+    failed(store, f"ssh {address}")
+    check(store, f"ssh {address}", SESSIONS)
+
+
+def check(store: Store, address: str, most: int | None = None) -> None:
     """Raise ``gateway-limit`` for an address that was wrong too often in the last minute."""
     with store.reading() as db:
-        row = db.execute(select(FAILURES).where(FAILURES.c.address == address[:64])).mappings().first()
-    if row is not None and row["count"] >= MOST:
+        row = db.execute(_OF, {"at": address[:64]}).mappings().first()
+    if row is not None and row["count"] >= (MOST if most is None else most):
         left = int(row["since"] + WINDOW - store.clock()) + 1
         if left > 0:
-            raise error("gateway-limit", address=address, seconds=left)
+            raise error("gateway-limit", address=address.removeprefix("ssh "), seconds=left)
 
 
 def failed(store: Store, address: str) -> None:

@@ -34,6 +34,7 @@ class Machine:
     Attributes:
         id: never changes.
         state: one of `STATES`.
+        bastion: the name of the bastion that holds its tunnel.
         port: the bastion's port that is its own, while it is active.
         bind: the address of the bastion on which its key may listen.
         public_key: the key of its tunnel.
@@ -41,11 +42,14 @@ class Machine:
         login: the account on the machine itself, for the connect command.
         address: where it called from last.
         expires: when its port and its key's line end, unless it is seen before (seconds since 1970).
+        up: when its tunnel was last seen to hold its port.
+        dialled, proof: when its port was last dialled, and what answered (see `proofs`).
     """
 
     id: str
     name: str
     state: str
+    bastion: str
     port: int | None
     last_port: int | None
     bind: str
@@ -58,6 +62,9 @@ class Machine:
     created: float
     seen: float
     expires: float
+    up: float
+    dialled: float
+    proof: str
 
     @classmethod
     def of(cls, row: Any) -> Machine:

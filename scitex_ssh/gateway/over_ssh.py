@@ -8,13 +8,14 @@ import sys
 from dataclasses import replace
 
 from scitex_ssh.errors import SSHError, error
-from scitex_ssh.gateway.service import Service, opened
+from scitex_ssh.gateway import limits
+from scitex_ssh.gateway.service import Service, opened, way
 from scitex_ssh.gateway.settings import Settings, environment
 from scitex_ssh.gateway.store import Caller
 from scitex_ssh.render.authorized_keys import PublicKey
 
 BYTES = 32 * 1024
-WORDS = ("enrol", "port", "status")
+WORDS = ("enrol", "port", "way", "status")
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +29,8 @@ def main(arguments: list[str]) -> int:
             print(json.dumps({"error": {"slug": problem.slug, "facts": problem.facts}}))
         print(f"scitex-ssh gateway: {problem}", file=sys.stderr)
         return int(problem.status)
-    print(answer["port"] if word == "port" else json.dumps(answer))
+    short = {"port": answer["port"], "way": way(answer)}
+    print(short.get(word) or json.dumps(answer))
     return 0
 
 
@@ -37,6 +39,7 @@ def _answer(word: str, key: PublicKey) -> dict[str, object]:
         raise error("gateway-request", why=f"the command is one of {', '.join(WORDS)}")
     settings = Settings.of(environment(os.environ))
     service = Service(settings, opened(settings))
+    limits.session(service.store, _address())
     caller = Caller(address=_address(), proven=True)
     if word == "status":
         return service.granted(service.store.holder(key.fingerprint))

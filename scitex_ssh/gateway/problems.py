@@ -21,9 +21,14 @@ _STATUS = {
 _BY_EXIT = {Exit.USAGE: 422, Exit.REFUSED: 403}
 
 
-def answer(problem: SSHError, status: int = 0) -> JSONResponse:
+def status(problem: SSHError) -> int:
+    """The status of HTTP that an error has."""
+    return _STATUS.get(problem.slug) or _BY_EXIT.get(problem.status, 500)
+
+
+def answer(problem: SSHError, code: int = 0) -> JSONResponse:
     """The answer; ``detail`` is where ssh-tunnel-gateway had its words, too."""
-    code = status or _STATUS.get(problem.slug) or _BY_EXIT.get(problem.status, 500)
+    code = code or status(problem)
     body = {
         "type": f"{PAGE}#{problem.slug}",
         "title": problem.slug,

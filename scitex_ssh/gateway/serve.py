@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import sys
 from typing import Any
 
@@ -18,14 +19,29 @@ def run(settings: Settings) -> None:
     """Serve until a signal ends it.
 
     Raises:
-        SSHError: ``gateway-plain-http`` for an address that others can reach, without TLS.
+        SSHError: ``gateway-plain-http`` for an address that others can reach, without TLS;
+            ``gateway-settings`` for a certificate that cannot be used.
     """
     if not (settings.loopback or settings.certificate or settings.plain_http):
         raise error("gateway-plain-http", host=settings.host)
+    _check_certificate(settings)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     store = opened(settings)
     with upkeep.Ticker(settings, store):
         uvicorn.run(bounds.Bounded(app.made(settings, store)), **options(settings))
+
+
+def _check_certificate(settings: Settings) -> None:
+    """See that the certificate and its key can be read and belong together."""
+    if settings.certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.certificate, settings.certificate_key
+        )
+    except (OSError, ssl.SSLError) as problem:
+        why = f"{settings.certificate} and {settings.certificate_key}: {problem.strerror or problem}"
+        raise error("gateway-settings", name="--tls-cert and --tls-key", why=why.lower()) from problem
 
 
 def options(settings: Settings) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scitex_ssh.errors import SSHError, error
 from scitex_ssh.gateway import limits, old_agents, ports, secrets, upkeep
 from scitex_ssh.gateway.machine import Machine, MachineName
 from scitex_ssh.gateway.settings import Settings
 from scitex_ssh.gateway.store import WEEK, Caller, Store, Wish
+from scitex_ssh.gateway.tables import Bastion
 from scitex_ssh.render.authorized_keys import PublicKey
 
 
@@ -20,6 +23,19 @@ def opened(settings: Settings) -> Store:
         lease=settings.lease_days * WEEK / 7,
         approve=settings.approve,
         bind=settings.bind,
+        bastion=here(settings),
+    )
+
+
+def here(settings: Settings) -> Bastion:
+    """This machine, as one of the bastions that share a database."""
+    return Bastion(
+        settings.bastion,
+        settings.jump_host or "",
+        settings.ssh_port,
+        settings.ssh_user,
+        settings.jump_user,
+        "\n".join(host_keys()),
     )
 
 
@@ -27,7 +43,7 @@ class Service:
     """Questions of machines, with limits on wrong answers to ours."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
-        self.settings, self.store = settings, store
+        self.settings, self.store, self._here = settings, store, here(settings)
         self._owners = tuple("key:" + secrets.digest(key)[:16] for key in settings.api_keys)
 
     def api_owner(self, candidate: str, address: str) -> str:
@@ -85,15 +101,17 @@ class Service:
         if machine.state == "pending":
             raise error("gateway-pending", name=machine.name)
         self.changed()
-        if machine.port is not None and ports.busy(machine.port):
+        ours = machine.bastion == self.store.bastion.name
+        if machine.port is not None and ours and ports.busy(machine.port):
             # Only this machine's own, former session can hold it; its key is another one now.
-            self.store.cut(machine.port)
+            self.store.cut(machine.bastion, machine.port)
+        bastion = self.bastion(machine.bastion)
         return {
             "agent_id": machine.id,
             "port_b": machine.port,
-            "ssh_user": self.settings.ssh_user,
-            "ssh_jump_user": self.settings.jump_user,
-            "ssh_jump_host": self.settings.jump_host,
+            "ssh_user": bastion.ssh_user,
+            "ssh_jump_user": bastion.jump_user,
+            "ssh_jump_host": bastion.host or None,
             "reverse_bind_host": machine.bind,
             "public_key": str(public),
             "encrypted_private_key": old_agents.sealed(private, api_key),
@@ -104,7 +122,8 @@ class Service:
         upkeep.write_keys(self.settings, self.store)
 
     def granted(self, machine: Machine) -> dict[str, object]:
-        """What a machine is told of itself, and of the bastion."""
+        """What a machine is told of itself, and of its bastion."""
+        bastion = self.bastion(machine.bastion)
         return {
             "id": machine.id,
             "name": machine.name,
@@ -112,12 +131,24 @@ class Service:
             "port": machine.port,
             "expires": machine.expires,
             "bastion": {
-                "user": self.settings.ssh_user,
-                "host": self.settings.jump_host,
-                "port": self.settings.ssh_port,
-                "host_keys": host_keys(),
+                "user": bastion.ssh_user,
+                "host": bastion.host or None,
+                "port": bastion.ssh_port,
+                "host_keys": bastion.host_keys.splitlines(),
             },
         }
+
+    def bastion(self, name: str) -> Bastion:
+        """One of the bastions that share the database."""
+        if name == self.store.bastion.name:
+            return self._here
+        return self.store.bastion_of(name)
+
+
+def way(granted: Mapping[str, Any]) -> str:
+    """What a script reads of an answer: ``PORT USER HOST PORT``, the host being - where it is not known."""
+    bastion = granted["bastion"]
+    return f"{granted['port']} {bastion['user']} {bastion['host'] or '-'} {bastion['port']}"
 
 
 def host_keys(folder: Path = Path("/etc/ssh")) -> list[str]:

@@ -28,8 +28,21 @@ def listening(account: str) -> dict[int, set[int]]:
     sshd opens a tunnel's port as the account that logged in, and the key's line lets only one key have this
     port: who holds it is known by its number. Anybody may read this; no root is needed.
     """
-    number = uid(account)
+    number = str(uid(account))
     found: dict[int, set[int]] = {}
+    for port, user, inode in _listeners():
+        if user == number:
+            found.setdefault(port, set()).add(int(inode))
+    return found
+
+
+def taken() -> set[int]:
+    """The ports on which any process of this machine listens."""
+    return {port for port, _, _ in _listeners()}
+
+
+def _listeners() -> Iterator[tuple[int, str, str]]:
+    """Each socket that listens: its port, the number of its user, its inode."""
     for name in ("tcp", "tcp6"):
         try:
             lines = (_PROC / "net" / name).read_text().splitlines()[1:]
@@ -37,9 +50,8 @@ def listening(account: str) -> dict[int, set[int]]:
             continue
         for line in lines:
             words = line.split()
-            if len(words) > 9 and words[3] == _LISTEN and words[7] == str(number):
-                found.setdefault(int(words[1].rpartition(":")[2], 16), set()).add(int(words[9]))
-    return found
+            if len(words) > 9 and words[3] == _LISTEN:
+                yield int(words[1].rpartition(":")[2], 16), words[7], words[9]
 
 
 def end(account: str, port: int, before: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ class Settings:
         bind: the address on which tunnels listen.
         server_keys: make keys for agents of ssh-tunnel-gateway, which have none of their own.
         authorized_keys: the file in which the keys' lines are kept, where sshd does not ask for them.
+        bastion: what this machine is called among the bastions that share a database.
+        open_page: show the page to those who are not signed in, wherever they come from.
     """
 
     database: str
@@ -54,6 +57,7 @@ class Settings:
     certificate_key: Path | None = None
     plain_http: bool = False
     proxy: str = ""
+    bastion: str = ""
     open_page: bool = False
 
     @classmethod
@@ -88,6 +92,12 @@ class Settings:
             "lease_days": read.number("LEASE_TTL_DAYS", 7, 1, 36500),
             "approve": read.yes("SCITEX_SSH_GATEWAY_APPROVE", False),
             "server_keys": read.yes("SCITEX_SSH_GATEWAY_SERVER_KEYS", False),
+            "bastion": read.text("SCITEX_SSH_GATEWAY_BASTION", ""),
+            "open_page": read.yes("SCITEX_SSH_GATEWAY_OPEN_PAGE", False),
+            "certificate": read.path("SCITEX_SSH_GATEWAY_TLS_CERT"),
+            "certificate_key": read.path("SCITEX_SSH_GATEWAY_TLS_KEY"),
+            "plain_http": read.yes("SCITEX_SSH_GATEWAY_PLAIN_HTTP", False),
+            "proxy": read.text("SCITEX_SSH_GATEWAY_PROXY", ""),
             "authorized_keys": Path(keys_file) if keys_file else None,
         }
         made = cls(**{**values, **{name: value for name, value in flags.items() if value is not None}})  # type: ignore[arg-type]  # the flags of the command have these types
@@ -116,6 +126,9 @@ class Settings:
         for name, value in (("AGENT_REVERSE_BIND_HOST", self.bind), ("SSH_PUBLIC_HOST", self.public_host)):
             if not value.isascii() or set(value) & set("\"', \t\n\\"):
                 raise error("gateway-settings", name=name, why=f"{value!a} is no host")
+        if self.bastion and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", self.bastion):
+            why = f"{self.bastion!a} is no name of letters, digits, '.', '-' and '_'"
+            raise error("gateway-settings", name="SCITEX_SSH_GATEWAY_BASTION", why=why)
         if any(len(key) < 8 for key in self.api_keys):
             why = "a key of less than 8 characters can be guessed"
             raise error("gateway-settings", name="API_KEY", why=why)
@@ -153,6 +166,10 @@ class _Reader:
 
     def list(self, name: str) -> list[str]:
         return [word.strip() for word in self.environment.get(name, "").split(",") if word.strip()]
+
+    def path(self, name: str) -> Path | None:
+        word = self.text(name, "")
+        return Path(word) if word else None
 
     def yes(self, name: str, default: bool) -> bool:
         word = self.text(name, "")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 from scitex_ssh.errors import SSHError
-from scitex_ssh.gateway import keys, sessions
+from scitex_ssh.gateway import keys, proofs, sessions
 from scitex_ssh.gateway.settings import Settings
 from scitex_ssh.gateway.store import Store
 from scitex_ssh.render.authorized_keys import PublicKey
 
 log = logging.getLogger("scitex_ssh.gateway")
 EVERY = 20.0
+# Who is up is dialled when it comes, and then every five minutes: each time costs a handshake, and a port
+# that is dialled all the time keeps a dead session alive in the eyes of sshd. So many a round.
+AGAIN, MOST = 300.0, 64
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Done:
     """What one round did."""
 
     live: int
+    dialled: int
     expired: tuple[str, ...]
     cut: tuple[int, ...]
 
@@ -28,6 +34,8 @@ class Done:
 def tick(settings: Settings, store: Store) -> Done:
     """One round. Sessions are cut by root only; for others they stay to be cut."""
     live = sessions.listening(settings.ssh_user)
+    foreign = {port for port in sessions.taken() if port in store.pool}
+    store.looked(live, foreign, os.getloadavg()[0] / (os.cpu_count() or 1), memory())
     over = store.expire(live)
     for machine in over:
         log.info("expired: agent_id=%s port_b=%s", machine.id, machine.port)
@@ -37,7 +45,19 @@ def tick(settings: Settings, store: Store) -> Done:
         if port not in live or sessions.end(settings.ssh_user, port, before):
             store.was_cut(port, before)
             cut.append(port)
-    return Done(len(live), tuple(machine.id for machine in over), tuple(cut))
+    found = proofs.dial(store.due(live, AGAIN, MOST))
+    if found:
+        store.proven(found)
+    return Done(len(live), len(found), tuple(machine.id for machine in over), tuple(cut))
+
+
+def memory(path: Path = Path("/proc/meminfo")) -> float:
+    """The share of this machine's memory that is in use."""
+    try:
+        sizes = {line.split(":")[0]: int(line.split()[1]) for line in path.read_text().splitlines()}
+        return 1 - sizes["MemAvailable"] / sizes["MemTotal"]
+    except (OSError, ValueError, KeyError, IndexError, ZeroDivisionError):
+        return 0.0
 
 
 def write_keys(settings: Settings, store: Store) -> None:
@@ -47,10 +67,10 @@ def write_keys(settings: Settings, store: Store) -> None:
 
 
 def lines(store: Store) -> list[str]:
-    """The line of every machine that has a port."""
+    """The line of every machine that has a port of this bastion."""
     return [
         keys.line(machine.name, machine.port, PublicKey.parse(machine.public_key), machine.bind)
-        for machine in store.machines("active")
+        for machine in store.here()
         if machine.port is not None
     ]
 

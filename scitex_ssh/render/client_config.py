@@ -42,7 +42,7 @@ def _block(machine: Machine, known_hosts: str, via: Sequence[str]) -> str:
         f"Host {machine.name}",
         f"    HostName {'localhost' if host in ('', '*', '0.0.0.0', '[::]') else host.strip('[]')}",
         *([f"    Port {port}"] if port.isdigit() else []),
-        f"    User {machine.user}",
+        *([f"    User {machine.user}"] if machine.user else []),
         # The key is the machine's own, whichever bastion and port it is reached through.
         f"    HostKeyAlias {machine.name}",
         f"    UserKnownHostsFile {known_hosts}",

@@ -109,8 +109,9 @@ def test_the_sandbox_page_explains_every_line() -> None:
 # Where a page may point to. All else would be somebody's own place.
 PATHS = re.compile(
     r"/(?:etc|run|proc|usr/(?:bin|sbin)|bin|dev)/|/(?:tmp|bin/sh|home/alice|var/log|etc|run)\b|/(?:32|64)\b"
+    r"|/opt/scitex-ssh\b"
 )
-HOSTS = re.compile(r"(?:[\w-]+\.)*example\.com|github\.com/[\w/.-]*|no-color\.org|scitex\.ai")
+HOSTS = re.compile(r"(?:[\w-]+\.)*example\.com|github\.com/[\w/.-]*|no-color\.org|scitex\.ai|localhost")
 
 
 @EVERY

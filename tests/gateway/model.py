@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from scitex_ssh.gateway import secrets
+import uvicorn
+
+from scitex_ssh.gateway import app, bounds, secrets, serve
 from scitex_ssh.gateway.machine import MachineName
 from scitex_ssh.gateway.ports import Pool
+from scitex_ssh.gateway.settings import Settings
 from scitex_ssh.gateway.store import Caller, Store, Wish
 from scitex_ssh.render.authorized_keys import PublicKey
 
@@ -32,9 +39,13 @@ def key() -> PublicKey:
     return PublicKey("ssh-ed25519", base64.b64encode(body).decode())
 
 
+# Makes the database of a test that is to have another one than SQLite.
+ELSEWHERE: list[Callable[[Path], str]] = []
+
+
 def url(folder: Path) -> str:
-    """The database of a test."""
-    return f"sqlite:///{folder / 'gateway.db'}"
+    """The database of a test: the same one each time for the same folder."""
+    return ELSEWHERE[-1](folder) if ELSEWHERE else f"sqlite:///{folder / 'gateway.db'}"
 
 
 def wish(id: str | None = None, name: str | None = None) -> Wish:
@@ -46,6 +57,31 @@ def token(store: Store, name: str = "t", uses: int | None = None, seconds: float
     """A join token."""
     with store.writing() as db:
         return secrets.create(db, name, "join", store.clock(), uses, seconds)
+
+
+def until(what: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for a condition; the time is a bound and says nothing else."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
+
+
+@contextmanager
+def served(settings: Settings, store: Store) -> Iterator[str]:
+    """A gateway that answers; gives its address."""
+    server = uvicorn.Server(
+        uvicorn.Config(bounds.Bounded(app.made(settings, store)), **{**serve.options(settings), "port": 0})
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until(lambda: server.started)
+    scheme = "https" if settings.certificate else "http"
+    try:
+        yield f"{scheme}://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
 
 
 SHARED = Caller(address="192.0.2.1", owner="key:abc")

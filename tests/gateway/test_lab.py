@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.lab.command import run
 from tests.lab.shell import Result
-from tests.lab.tunnels import CHECKOUT, cli, done, refused, visit, wait_verified
+from tests.lab.tunnels import CHECKOUT, cli, done, pyinfra, refused, untouched, visit, wait_verified
 from tests.lab.world import World
 
 HERE = "/usr/local/lib/python3.11/dist-packages"
@@ -25,7 +28,17 @@ PACKAGES = (
         "cryptography",
         "fastapi",
     ),
-    *("h11", "idna", "opentelemetry", "pydantic", "pydantic_core", "sqlalchemy", "starlette"),
+    *(
+        "h11",
+        "idna",
+        "opentelemetry",
+        "pydantic",
+        "pydantic_core",
+        "sqlalchemy",
+        "starlette",
+        "jinja2",
+        "markupsafe",
+    ),
     *("typing_extensions.py", "typing_inspection", "uvicorn", "yaml", "greenlet"),
 )
 
@@ -55,10 +68,30 @@ def gateway(world: World, *words: str, check: bool = True) -> Result:
     return world.bastion.sh(f"{GATEWAY} {' '.join(words)}", check=check, timeout=90)
 
 
-def test_machines_enrol_tunnel_and_are_cut(desk: World, tmp_path: Path) -> None:
+CLEAN = """
+systemctl stop gw-http.service 2>/dev/null
+systemctl disable -q --now scitex-ssh-gateway.service scitex-ssh-gateway-upkeep.timer 2>/dev/null
+rm -rf /etc/scitex-ssh/gateway.env /etc/ssh/sshd_config.d/60-scitex-ssh-gateway.conf
+rm -rf /var/lib/scitex-ssh-gateway /etc/systemd/system/scitex-ssh-gateway*
+systemctl daemon-reload
+systemctl reload ssh
+rm -f /home/alice/token
+"""
+
+
+@pytest.fixture
+def site(desk: World, tmp_path: Path) -> Iterator[World]:
+    """Give a bastion with the package on it, and no gateway yet."""
+    equip(desk, tmp_path)
+    yield desk
+    for host in (desk.bastion, desk.workstation):
+        host.sh(CLEAN, check=False)
+    desk.workstation.sh("rm -f /home/alice/.ssh/scitex-ssh-bastion* /home/alice/.ssh/web*")
+
+
+def test_machines_enrol_tunnel_and_are_cut(site: World) -> None:
     """Over SSH with no server, then over HTTP; the same again asks for nothing; revoked, the session ends."""
-    world = desk
-    equip(world, tmp_path)
+    world = site
     # The account that other tests log in with keeps its file of keys: this gateway has one of its own.
     world.bastion.write(
         "/etc/scitex-ssh/gateway.env",
@@ -138,3 +171,89 @@ def test_machines_enrol_tunnel_and_are_cut(desk: World, tmp_path: Path) -> None:
     assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["lab1", "revoked"], ["lab2", "active"]]
     number = listed.splitlines()[2].split()[2]
     done(cli(world, "remove", "-p", number))
+
+
+def inventory(world: World, folder: Path, **data: object) -> Path:
+    """Write an inventory with the bastion as a gateway, for an admin who may log in there."""
+    bastion = world.bastion
+    bastion.sh("id gwadmin >/dev/null 2>&1 || useradd -m -s /bin/bash gwadmin")
+    bastion.write("/etc/sudoers.d/gwadmin", "gwadmin ALL=(ALL) NOPASSWD: ALL\n", mode="440")
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "id"))
+    bastion.authorize("gwadmin", (folder / "id.pub").read_text().strip())
+    (folder / "known").write_text("".join(f"{bastion.address} {key}\n" for key in bastion.host_keys()))
+    login = {
+        "ssh_user": "gwadmin",
+        "ssh_key": str(folder / "id"),
+        "ssh_known_hosts_file": str(folder / "known"),
+        "ssh_strict_host_key_checking": "yes",
+        "_sudo": True,
+        "gateway_python": "/usr/bin/python3",
+        "gateway_settings": {"SSH_USER": "gwtunnel", "SSH_PUBLIC_HOST": "bastion"},
+        **data,
+    }
+    path = folder / "inventory.py"
+    path.write_text(f"gateways = ([{bastion.address!r}], {login!r})\n")
+    return path
+
+
+PAGE = "import urllib.request as u; print(u.urlopen('http://localhost:12000{path}').read().decode())"
+
+
+def page(world: World, path: str = "/") -> str:
+    """What the gateway's own server answers on the bastion."""
+    return world.bastion.sh(f'python3 -c "{PAGE.format(path=path)}"').stdout
+
+
+def test_a_deploy_installs_it_and_the_page_tells_the_truth(site: World, tmp_path: Path) -> None:
+    """Shown first, done once, hardened; from inside the unit a machine is verified by its host key."""
+    world, hosts = site, inventory(site, tmp_path)
+    pytest.importorskip("pyinfra")
+    with untouched(world.bastion):
+        dry = done(pyinfra(world, "--dry", hosts, "deploys/gateway.py"))
+    assert "would-change  scitex-ssh-gateway.service runs" in dry.stderr
+    done(pyinfra(world, "-y", hosts, "deploys/gateway.py"))
+    assert gateway(world, "install", "--http", "--dry-run").stdout == "ok            nothing to do\n"
+    with untouched(world.bastion):
+        again = done(pyinfra(world, "-y", hosts, "deploys/gateway.py"))
+    assert re.search(r"The gateway runs +1 +- +- +1", again.stderr), again.stderr
+
+    verify = world.bastion.sh("systemd-analyze verify /etc/systemd/system/scitex-ssh-gateway*.service")
+    assert verify.stderr == ""
+    for unit, most in (("scitex-ssh-gateway", 2.0), ("scitex-ssh-gateway-upkeep", 5.0)):
+        rated = world.bastion.sh(f"systemd-analyze security --no-pager {unit}.service").stdout
+        exposure = re.search(r"exposure level for \S+: ([\d.]+)", rated)
+        assert exposure is not None
+        assert float(exposure[1]) <= most, rated
+    world.bastion.wait_for('python3 -c "' + PAGE.format(path="/readyz") + '"', 60)
+
+    token = gateway(world, "token", "create", "lab").stdout.strip()
+    world.workstation.write("/home/alice/token", token, owner="alice:alice")
+    url = ("--gateway", "ssh://enrol@bastion", "--machine", "lab3")
+    said = cli(world, "setup", *url, "--token-file", "token")
+    assert "Verified: " in said.stdout, said.stdout + said.stderr
+    # The hardened unit may do all that it has to: see the port, and have ssh ask for the host key.
+    world.bastion.sh("systemctl start scitex-ssh-gateway-upkeep.service")
+    assert '<span class="standing verified"' in page(world), page(world)
+    assert "ssh -J bastion -p 20000 -o HostKeyAlias=lab3 alice@localhost" in page(world)
+    assert 'scitex_ssh_gateway_machines{state="active"} 1' in page(world, "/metrics")
+    shown = gateway(world, "show", "lab3").stdout
+    assert re.search(r"proof +verified", shown), shown
+
+    # Where there is no Python, a script asks over ssh for the same port.
+    script = gateway(world, "script", "ssh://enrol@bastion").stdout
+    world.workstation.write("/home/alice/enrol.sh", script, owner="alice:alice")
+    again = world.workstation.sh("sh enrol.sh </dev/null", user="alice", check=False, timeout=90)
+    assert "Enrolled: port 20000 of gwtunnel@bastion:22." in again.stderr, again.stderr
+    assert "nothing to do" in done(again).stdout
+
+    # The agent holds the same port in the foreground, once the keeper has let it go.
+    done(cli(world, "remove", "-p", "20000"))
+    agent = world.workstation.sh(
+        f"timeout -s INT 12 scitex-ssh agent {' '.join(url)} </dev/null",
+        user="alice",
+        check=False,
+        timeout=90,
+    )
+    assert "Verified: " in agent.stdout + agent.stderr, agent.stdout + agent.stderr
+    assert "Held until Ctrl-C." in agent.stdout
+    assert world.workstation.sh("ls -A /etc/scitex-ssh/tunnels 2>/dev/null", check=False).stdout == ""

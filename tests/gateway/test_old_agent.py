@@ -10,22 +10,22 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
+from click.testing import CliRunner
 
-from scitex_ssh.gateway import app, bounds, ports, serve, sessions, upkeep
+from scitex_ssh.cli.app import app
+from scitex_ssh.errors import SSHError
+from scitex_ssh.gateway import client, ports, sessions, upkeep
 from scitex_ssh.gateway.ports import Pool
 from scitex_ssh.gateway.settings import Settings
 from scitex_ssh.gateway.store import Store
 
-from .model import url
+from .model import served, until, url
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 AGENT = Path(sys.executable).parent / "ssh-tunnel-agent"
@@ -33,14 +33,6 @@ pytestmark = [
     pytest.mark.skipif(not Path(SSHD).exists(), reason="there is no sshd here"),
     pytest.mark.skipif(not AGENT.exists(), reason="ssh-tunnel-gateway 0.4.3 needs Python 3.10"),
 ]
-
-
-def until(what: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for a condition; the time is a bound and says nothing else."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.1)
 
 
 @dataclass
@@ -85,22 +77,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@contextmanager
-def served(settings: Settings, store: Store) -> Iterator[str]:
-    """A gateway that answers; gives its address."""
-    server = uvicorn.Server(
-        uvicorn.Config(bounds.Bounded(app.made(settings, store)), **{**serve.options(settings), "port": 0})
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    until(lambda: server.started)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 @pytest.fixture
@@ -176,3 +152,62 @@ def test_the_published_agent_tunnels_through_our_gateway(bastion: Bastion) -> No
         agent.wait(60)
     assert bastion.settings.authorized_keys is not None
     assert bastion.settings.authorized_keys.read_text() == "# a line of somebody else\n"
+
+
+def published(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start the published server, whose keys go to the file that the sshd reads."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "API_KEY": "correct-horse",
+        "STATE_DIR": str(folder / "published"),
+        "AUTHORIZED_KEYS_PATH": str(folder / "authorized_keys"),
+        "SERVER_HOST": "127.0.0.1",
+        "SERVER_PORT": str(port),
+        "SSH_USER": getpass.getuser(),
+    }
+    with open(folder / "published.log", "ab") as log:
+        return subprocess.Popen(
+            [AGENT.with_name("ssh-tunnel-server")], env=environment, stdout=log, stderr=log
+        )
+
+
+def test_our_agent_gets_on_with_the_published_server(tmp_path: Path) -> None:
+    """It registers, has the key that the server made, and its port again; it gives signs of life; who is
+    wrong is told so."""
+    port = free_port()
+    (tmp_path / "published").mkdir()
+    server = published(tmp_path, port)
+    try:
+        until(lambda: _listens(port))
+        address, key = f"http://127.0.0.1:{port}", tmp_path / "id"
+        granted = client.enrol(address, "correct-horse", name="lab", key=key)
+        assert (granted.name, granted.bastion) == ("lab", f"{getpass.getuser()}@127.0.0.1")
+        assert key.stat().st_mode & 0o777 == 0o600
+        assert client.own_key(key).blob in (tmp_path / "authorized_keys").read_text()
+        again = client.enrol(address, "correct-horse", name="lab", key=key)
+        assert again.port == granted.port
+        assert again.old is not None
+        assert again.old.ask("heartbeat") == {"status": "ok"}
+        stop = again.old.remind(0.05)
+        log = tmp_path / "published.log"
+        until(lambda: log.read_text().count("POST / HTTP/1.1") >= 5 or server.poll() is not None, 20)
+        stop()
+        with pytest.raises(SSHError) as caught:
+            client.enrol(address, "wrong-horse", name="lab", key=key)
+        assert caught.value.slug == "gateway-token"
+        result = CliRunner().invoke(
+            app,
+            ["setup", "--yes", "--gateway", address, "-s", str(key), "--token-file", "-"],
+            "correct-horse",
+        )
+        assert isinstance(result.exception, SSHError)
+        assert "scitex-ssh agent calls" in str(result.exception)
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

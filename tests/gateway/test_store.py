@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from scitex_ssh.cli.gateway import gateway as gateway_commands
 from scitex_ssh.errors import SSHError
-from scitex_ssh.gateway import ports, secrets
+from scitex_ssh.gateway import ports, secrets, tables
 from scitex_ssh.gateway.machine import MachineName
 from scitex_ssh.gateway.ports import Pool
 from scitex_ssh.gateway.store import Caller, Store
+from scitex_ssh.gateway.tables import Bastion
 
 from .model import POOL, SHARED, Clock, token, url, wish
 
@@ -283,6 +291,8 @@ def test_kill_dash_nine_loses_nothing_acknowledged(tmp_path: Path) -> None:
     assert told.items() <= kept.items()
     # At most the one that was being told when the plug was pulled.
     assert len(kept) - len(told) <= 5
+    if store.engine.dialect.name != "sqlite":
+        return
     with store.reading() as db:
         assert db.scalar(text("PRAGMA integrity_check")) == "ok"
         assert db.scalar(text("PRAGMA synchronous")) == 2
@@ -298,6 +308,159 @@ def test_a_database_of_the_future_is_left_alone(tmp_path: Path) -> None:
     assert slug(caught) == "gateway-storage"
 
 
+VERSION_1 = """
+CREATE TABLE meta (key VARCHAR(32) NOT NULL, value TEXT, PRIMARY KEY (key));
+CREATE TABLE machines (id VARCHAR(128) NOT NULL, name VARCHAR(128) NOT NULL, state VARCHAR(8) NOT NULL,
+  port INTEGER, last_port INTEGER, bind VARCHAR(64) NOT NULL, public_key TEXT NOT NULL,
+  fingerprint VARCHAR(64) NOT NULL, owner VARCHAR(140) NOT NULL, secret VARCHAR(64), host_keys TEXT NOT NULL,
+  login VARCHAR(64) NOT NULL, address VARCHAR(64) NOT NULL, created FLOAT NOT NULL, seen FLOAT NOT NULL,
+  expires FLOAT NOT NULL, PRIMARY KEY (id), UNIQUE (name), UNIQUE (port), UNIQUE (fingerprint),
+  UNIQUE (secret));
+CREATE INDEX machines_by_expiry ON machines (state, expires);
+CREATE TABLE free (port INTEGER NOT NULL, freed FLOAT NOT NULL, PRIMARY KEY (port));
+CREATE INDEX free_by_age ON free (freed, port);
+CREATE TABLE cuts (port INTEGER NOT NULL, before FLOAT NOT NULL, PRIMARY KEY (port));
+INSERT INTO meta VALUES ('schema', '1'), ('pool', '20000-20009 without 32768-60999 0');
+INSERT INTO machines VALUES ('a', 'lab', 'active', 20003, 20003, 'localhost', 'ssh-ed25519 AAAA', 'SHA256:x',
+  'key:abc', NULL, '', 'alice', '192.0.2.1', 1, 2, 9999999999);
+INSERT INTO free VALUES (20000, 0), (20001, 5), (20002, 0), (20004, 0);
+INSERT INTO cuts VALUES (20001, 7);
+"""
+
+
+def older(folder: Path) -> None:
+    """The database of a gateway of version 1."""
+    with sqlite3.connect(folder / "gateway.db") as db:
+        db.executescript(VERSION_1)
+
+
+def test_an_older_database_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Nothing of it is lost: machines with their ports, the ports in their order, what is to be cut."""
+    older(tmp_path)
+    for _ in range(2):
+        store = Store(url(tmp_path), POOL, bastion=Bastion("b1"), busy=lambda port: False)
+        machine = store.find("lab")
+        assert (machine.port, machine.bastion, machine.login) == (20003, "b1", "alice")
+        assert store.cuts() == {20001: 7}
+        assert [row["held"] for row in store.bastions()] == [1]
+        assert store.counts()["free"] == 9
+    assert [store.register(wish(f"m{n}"), SHARED)[0].port for n in range(9)][-1] == 20001
+
+
+def test_an_update_that_fails_leaves_the_older_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is all one transaction: the gateway of before can go on."""
+    older(tmp_path)
+
+    def dump() -> list[str]:
+        with sqlite3.connect(tmp_path / "gateway.db") as db:
+            return sorted(db.iterdump())
+
+    before = dump()
+
+    def fails(*_: object) -> None:
+        raise OperationalError("INSERT", {}, Exception("disk full"))
+
+    monkeypatch.setattr(tables, "_announce", fails)
+    with pytest.raises(SSHError, match="disk full"):
+        Store(url(tmp_path), POOL)
+    assert dump() == before
+
+
+# Several bastions
+
+
+def several(folder: Path, clock: Clock, ports: int = 10) -> list[Store]:
+    """Three bastions that share a database, each with its own sshd and as many ports."""
+    names = [Bastion(f"b{n}", f"b{n}.example.com", host_keys=f"ssh-ed25519 {n}") for n in range(3)]
+    pool = Pool(20000, 19999 + ports)
+    stores = [Store(url(folder), pool, bastion=name, clock=clock, busy=lambda port: False) for name in names]
+    for one in stores:
+        one.looked((), ())
+    return stores
+
+
+def by_bastion(store: Store) -> list[int]:
+    """How many machines each bastion has, as counted and as it is."""
+    have = Counter(machine.bastion for machine in store.machines("active"))
+    assert {row["name"]: row["held"] for row in store.bastions()} == {
+        f"b{n}": have[f"b{n}"] for n in range(3)
+    }
+    return [have[f"b{n}"] for n in range(3)]
+
+
+def test_three_bastions_share_the_load(tmp_path: Path, clock: Clock) -> None:
+    """Whichever is asked, the least loaded gets the machine; the same port on each is no clash."""
+    stores = several(tmp_path, clock)
+    given = [stores[0].register(wish(f"m{n}"), SHARED)[0] for n in range(30)]
+    assert by_bastion(stores[1]) == [10, 10, 10]
+    assert len({(machine.bastion, machine.port) for machine in given}) == 30
+    with pytest.raises(SSHError) as caught:
+        stores[2].register(wish("one-too-many"), SHARED)
+    assert slug(caught) == "gateway-full"
+    freed = next(machine for machine in given if machine.bastion == "b1")
+    stores[0].revoke(freed.id)
+    # Its own bastion is to end its session, and no other.
+    assert [bool(store.cuts()) for store in stores] == [False, True, False]
+    machine, _ = stores[2].register(wish("new"), SHARED)
+    assert (machine.bastion, machine.port) == (freed.bastion, freed.port)
+
+
+def test_a_machine_stays_with_its_bastion(tmp_path: Path, clock: Clock) -> None:
+    """It comes back to the same one and the same port, whichever it asks; only that one lets its key in."""
+    stores = several(tmp_path, clock)
+    first, _ = stores[0].register(wish("a"), SHARED)
+    for store in stores:
+        again, _ = store.register(wish("a"), SHARED)
+        assert (again.bastion, again.port) == (first.bastion, first.port)
+    assert [len(store.here()) for store in stores] == [1, 0, 0]
+    # What another bastion sees on that port is not this machine's tunnel.
+    stores[1].saw([first.port or 0])
+    assert stores[1].find("a").up == 0
+    stores[0].saw([first.port or 0])
+    assert stores[1].find("a").up == clock.now
+
+
+def test_a_bastion_that_is_gone_gets_no_machines(tmp_path: Path, clock: Clock) -> None:
+    """Its machines go over to others when they ask again, and come no more than once."""
+    stores = several(tmp_path, clock)
+    for n in range(9):
+        stores[0].register(wish(f"m{n}"), SHARED)
+    clock.now += tables.AWAY + 1
+    for store in stores[:2]:
+        store.looked((), ())
+    assert stores[0].register(wish("new"), SHARED)[0].bastion != "b2"
+    moved = [machine.id for machine in stores[2].here()]
+    assert len(moved) == 3
+    for name in moved:
+        assert stores[0].register(wish(name), SHARED)[0].bastion != "b2"
+    assert by_bastion(stores[0]) == [5, 5, 0]
+
+
+def test_a_port_that_is_held_on_another_bastion_is_passed_over(tmp_path: Path, clock: Clock) -> None:
+    """It has said so when it looked; when it is let go, it is given out again."""
+    stores = several(tmp_path, clock, ports=2)
+    stores[1].looked((), {20000, 20001})
+    given = {stores[0].register(wish(f"m{n}"), SHARED)[0].bastion for n in range(4)}
+    assert given == {"b0", "b2"}
+    stores[1].looked((), {20000})
+    machine, _ = stores[0].register(wish("new"), SHARED)
+    assert (machine.bastion, machine.port) == ("b1", 20001)
+
+
+def test_two_machines_are_not_the_same_bastion(tmp_path: Path, clock: Clock) -> None:
+    """The second that goes by a name is refused, while the first is there."""
+    first = several(tmp_path, clock)[0]
+    with pytest.raises(SSHError, match="SCITEX_SSH_GATEWAY_BASTION") as caught:
+        Store(url(tmp_path), POOL, bastion=Bastion("b0", host_keys="ssh-ed25519 other"), clock=clock)
+    assert slug(caught) == "gateway-settings"
+    clock.now += tables.AWAY + 1
+    # Made anew after the first was lost, it takes over what that one had.
+    again = Bastion("b0", host_keys="ssh-ed25519 other")
+    assert Store(url(tmp_path), first.pool, bastion=again, clock=clock).bastions()[0]["host_keys"]
+
+
 @pytest.mark.parametrize("wrong", ["sqlite:////nowhere/at/all.db", "nonsense", "oracle9://x", "sqlite:////"])
 def test_a_database_that_cannot_be(wrong: str) -> None:
     """A URL that leads nowhere is one clear error."""
@@ -311,3 +474,44 @@ def test_the_password_of_a_database_is_not_told() -> None:
     with pytest.raises(SSHError) as caught:
         Store("oracle9://user:hunter2@host/db", POOL)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_backup_while_machines_come_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was acknowledged before is in it; put back, the gateway goes on, and gives no port twice."""
+    here = url(tmp_path)
+    if not here.startswith("sqlite"):
+        pytest.skip("pg_dump does that")
+    monkeypatch.setenv("SCITEX_SSH_GATEWAY_DATABASE", here)
+    pool = Pool(20000, 20999)
+    store = Store(here, pool, busy=lambda port: False)
+    before = {f"m{n}": store.register(wish(f"m{n}"), SHARED)[0].port for n in range(20)}
+    stop = threading.Event()
+
+    def come() -> int:
+        for number in itertools.count():
+            if stop.is_set():
+                return number
+            store.register(wish(f"late{number}"), SHARED)
+        raise AssertionError
+
+    with ThreadPoolExecutor(1) as crowd:
+        late = crowd.submit(come)
+        result = CliRunner().invoke(gateway_commands, ["backup", str(tmp_path / "kept.db")])
+        stop.set()
+        assert result.exit_code == 0, result.output
+        assert late.result() > 0
+    assert (tmp_path / "kept.db").stat().st_mode & 0o777 == 0o600
+    again = CliRunner().invoke(gateway_commands, ["backup", str(tmp_path / "kept.db")])
+    assert isinstance(again.exception, SSHError)
+    assert again.exception.slug == "file-failed"
+
+    store.engine.dispose()
+    for path in tmp_path.glob("gateway.db*"):
+        path.unlink()
+    (tmp_path / "kept.db").rename(tmp_path / "gateway.db")
+    store = Store(here, pool, busy=lambda port: False)
+    kept = {machine.id: machine.port for machine in store.machines("active")}
+    assert before.items() <= kept.items()
+    new = [store.register(wish(f"new{n}"), SHARED)[0].port for n in range(20)]
+    assert len({*kept.values(), *new}) == len(kept) + 20
+    assert store.register(wish("m3"), SHARED)[0].port == before["m3"]
