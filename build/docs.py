@@ -731,15 +731,19 @@ def _golden(name: str) -> str:
 
 REMOTE = [
     "scitex_ssh/remote/command.py",
+    "scitex_ssh/remote/copy.py",
+    "scitex_ssh/remote/sync.py",
     "scitex_ssh/remote/probe.py",
     "scitex_ssh/remote/terminal.py",
     "scitex_ssh/remote/results.py",
 ]
+KEYS = [f"scitex_ssh/keys/{name}.py" for name in ("local", "authorize", "answers", "rotate", "known")]
 
 
 def python() -> str:
     """The public names of the package, read from its sources."""
     import scitex_ssh
+    from scitex_ssh import keys
 
     api = _module("scitex_ssh/api.py")
     errors_ = _module("scitex_ssh/errors.py")
@@ -765,6 +769,16 @@ def python() -> str:
             if name in scitex_ssh.__all__:
                 make = _function if isinstance(node, ast.FunctionDef) else _class
                 parts += make(node, "###", f"scitex_ssh.{name}")
+    parts += [
+        "## Keys",
+        "In `scitex_ssh.keys`. What goes wrong is raised by `new`, `list_keys` and `check`, and is in the "
+        "`Result` of the others.",
+    ]
+    for path in KEYS:
+        for name, node in _module(path).items():
+            if name in keys.__all__:
+                make = _function if isinstance(node, ast.FunctionDef) else _class
+                parts += make(node, "###", f"scitex_ssh.keys.{name}")
     parts += [
         "## Errors",
         "One class a family; each is also the builtin that fits. [The catalogue](errors.md) names them all.",

@@ -28,6 +28,7 @@ ELSEWHERE: dict[str, str] = {
     "bastion": "scitex_ssh.cli.bastion:bastion",
     "config": "scitex_ssh.cli.policy:config_group",
     "forward": "scitex_ssh.cli.forward:forward",
+    "key": "scitex_ssh.cli.key:key",
     "mcp": "scitex_ssh.cli.mcp:mcp",
     "policy": "scitex_ssh.cli.policy:policy_group",
     "attach": "scitex_ssh.cli.remote:attach",

@@ -35,6 +35,11 @@ class There:
         return self.folder / "config"
 
     @property
+    def authorized(self) -> Path:
+        """The ``authorized_keys`` of its account, where it has one of its own."""
+        return self.folder / "home/.ssh/authorized_keys"
+
+    @property
     def opts(self) -> list[str]:
         """Flags for ssh."""
         return ["-F", str(self.config)]
@@ -51,8 +56,8 @@ class There:
 
 
 @contextmanager
-def standing() -> Iterator[There]:
-    """A host while the block runs."""
+def standing(account: bool = False) -> Iterator[There]:
+    """A host while the block runs; with an ``account``, its home is a folder of ours."""
     # A short path, for sockets below it.
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="remote-")))
@@ -60,13 +65,16 @@ def standing() -> Iterator[There]:
         key = demo._key(folder / "key")
         host_key = demo._key(folder / "host_key")
         (port,) = demo._free_ports(1)
+        home = folder / "home"
+        home.mkdir(mode=0o700)
         (folder / "authorized_keys").write_text((folder / "key.pub").read_text())
         (folder / "sshd_config").write_text(
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n"
+            f"AuthorizedKeysFile {folder}/authorized_keys {home}/.ssh/authorized_keys\n"
+            "PidFile none\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nPermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
             # bash then reads no .bashrc, which on some machines costs more than all the rest.
-            f"SetEnv SHLVL=5\nMaxStartups 100\nMaxSessions 100\n"
+            f"SetEnv SHLVL=5{f' HOME={home}' if account else ''}\nMaxStartups 100\nMaxSessions 100\n"
         )
         log = stack.enter_context((folder / "log").open("w"))
         command = [demo._find_sshd(), "-D", "-e", "-f", str(folder / "sshd_config")]
