@@ -76,8 +76,13 @@ def perform(
     share: bool = False,
     plain: bool = False,
     consent: bool = True,
+    stop: threading.Event | None = None,
 ) -> SSHResult:
-    """The same with its output handed on as it comes; the result holds none of it."""
+    """The same with its output handed on as it comes; the result holds none of it.
+
+    Args:
+        stop: once set, ends it; whoever gives it sets it in the end.
+    """
     gate.check("exec", way, consent)
     watch = LIFELINE if stdin.is_lifeline else PARENT
     if plain:
@@ -86,7 +91,7 @@ def perform(
         sent = wrapped(command, watch)
     # Over a connection that stays, sshd's process stays, too, and its end tells nothing.
     share = share and (plain or watch == LIFELINE)
-    status, error = run(way, [sent], stdin=stdin, out=out, err=err, timeout=timeout, share=share)
+    status, error = run(way, [sent], stdin=stdin, out=out, err=err, timeout=timeout, share=share, stop=stop)
     return SSHResult(str(way.host), status, error=error)
 
 
