@@ -114,7 +114,7 @@ def exec_many(
     """
     for way in ways:
         gate.check("exec", way, consent=True)
-    lock = threading.Lock()
+    lock, stop = threading.Lock(), threading.Event()
 
     def one(way: Way) -> SSHResult:
         with _Lines(way, "stdout", tell, lock) as out, _Lines(way, "stderr", tell, lock) as err:
@@ -127,6 +127,7 @@ def exec_many(
                 timeout=timeout,
                 share=share,
                 plain=plain,
+                stop=stop,
             )
 
     pool = ThreadPoolExecutor(max_workers=max(1, parallel))
@@ -135,7 +136,9 @@ def exec_many(
         _await(futures)
         return [future.result() for future in futures]
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Interrupted: what waits does not begin, what has begun ends, there too.
+        stop.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def _await(futures: Sequence[Future[SSHResult]]) -> None:

@@ -190,6 +190,39 @@ def test_nothing_is_left_running(there: There, how: signal.Signals | str, stdin:
         assert b"  [" in err
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_running_on_many_hosts(there: There, how: signal.Signals) -> None:
+    """What has begun ends, and what waits for its turn does not begin."""
+    sleep = f"sleep {unique()}"
+    words = there.argv("exec", "--parallel", "2", "there,there2,behind", f"{sleep}; echo never")
+    with (
+        subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as call,
+        ended(call),
+    ):
+        assert wait_for(2, sleep)
+        call.send_signal(how)
+        assert wait_for(0, sleep), commands(sleep)
+        out, _ = call.communicate(timeout=30)
+        time.sleep(1)
+        assert commands(sleep) == []
+    assert out == b""
+    assert call.returncode == (130 if how == signal.SIGINT else -how)
+
+
+def test_a_timeout_is_each_hosts_own(there: There) -> None:
+    """The one that is late is told; the others have what they came to."""
+    sleep = f"sleep {unique()}"
+    done = there.cli(
+        "exec", "--timeout", "3", "there,behind", f'[ -n "$SSH_CONNECTION" ] && echo in && {sleep}'
+    )
+    assert done.returncode == 124
+    assert sorted(done.stdout.decode().splitlines()) == ["behind | in", "there  | in"]
+    assert done.stderr.decode().endswith("0 of 2 hosts: done; remote-timeout: there, behind\n")
+    assert wait_for(0, sleep)
+
+
 @contextmanager
 def ended(call: subprocess.Popen[bytes]) -> Iterator[None]:
     """A call that does not outlive its test."""
