@@ -1169,6 +1169,18 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "ssh keeps no known hosts for {host}: its configuration says UserKnownHostsFile none.",
         "take that line out of ~/.ssh/config, or name a file with -o UserKnownHostsFile=FILE.",
     ),
+    Problem(
+        "no-such-skill",
+        Exit.USAGE,
+        "there is no guide {value}: {known} are there.",
+        "scitex-ssh skills list tells what each is for.",
+    ),
+    Problem(
+        "skill-differs",
+        Exit.FAILED,
+        "{path} is none of ours, so nothing was written.",
+        "choose another folder, or move that file away.",
+    ),
     # --- the rest -----------------------------------------------------------------------------
     Problem(
         "interrupted",

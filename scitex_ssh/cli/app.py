@@ -39,6 +39,7 @@ ELSEWHERE: dict[str, str] = {
     "exec": "scitex_ssh.cli.remote:exec_",
     "probe": "scitex_ssh.cli.remote:probe",
     "render": "scitex_ssh.cli.render:render",
+    "skills": "scitex_ssh.cli.skills:skills",
     "ssh-config": "scitex_ssh.cli.ssh_config:ssh_config",
     "sync": "scitex_ssh.cli.transfer:sync",
 }
