@@ -75,6 +75,22 @@ Digest = Annotated[
     Field(max_length=64, description="Of the plan that the user has seen; without it, nothing is changed."),
 ]
 
+# What every answer has; the rest is what ``--json`` prints (docs/reference/json.md).
+_ANSWER: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "version": {"type": "integer", "const": VERSION},
+        "command": {"type": "string"},
+        "success": {"type": "boolean"},
+        "status": {"type": "integer", "description": "The exit status of the command."},
+        "applied": {"type": "boolean", "description": "False where only the plan was shown."},
+        "digest": {"type": ["string", "null"], "description": "Applies the plan that was shown."},
+        "errors": {"type": "array", "items": {"type": "object", "required": ["slug", "sentence", "next"]}},
+        "hosts": {"type": "array", "items": {"type": "object"}},
+        "tunnels": {"type": "array", "items": {"type": "object", "required": ["tunnel", "level"]}},
+    },
+    "required": ["version", "command", "success", "status"],
+}
 _READS = {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True, "openWorldHint": True}
 _RENDERS = {**_READS, "openWorldHint": False}
 _SETS_UP = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True, "openWorldHint": True}
@@ -98,7 +114,7 @@ def server() -> FastMCP:
         (copy, _SETS_UP),
         (probe, _READS),
     ):
-        made.tool(tool, name=tool.__name__.rstrip("_"), annotations=hints, output_schema=None)
+        made.tool(tool, name=tool.__name__.rstrip("_"), annotations=hints, output_schema=_ANSWER)
     return made
 
 

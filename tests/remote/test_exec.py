@@ -136,6 +136,22 @@ def test_many_hosts_at_once(there: There) -> None:
     assert done.returncode == 255
 
 
+def test_many_hosts_from_python(there: There) -> None:
+    """The results are in the order of the hosts, with the bytes as they came; lines are told where wanted."""
+    hosts = ["behind", "nowhere.invalid", "there"]
+    done = scitex_ssh.exec_many(hosts, "printf 'no end'; exit 3", ssh_opts=there.opts)
+    assert [(each.host, each.returncode, each.out) for each in done] == [
+        ("behind", 3, b"no end"),
+        ("nowhere.invalid", 255, b""),
+        ("there", 3, b"no end"),
+    ]
+    told: list[tuple[str, str, bytes]] = []
+    scitex_ssh.exec_many(
+        ["there"], "echo a; printf b >&2", ssh_opts=there.opts, tell=lambda *said: told.append(said)
+    )
+    assert sorted(told) == [("there", "stderr", b"b"), ("there", "stdout", b"a")]
+
+
 def test_json_is_one_object(there: There) -> None:
     """For programs: every host with what it said, and nothing else on stdout."""
     done = there.cli("exec", "--json", "there,nowhere.invalid", "echo hi; exit 4")

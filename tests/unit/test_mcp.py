@@ -89,6 +89,8 @@ def test_the_tools_their_hints_and_the_policy(home: Path) -> None:
             assert hints is not None
             assert (hints.read_only_hint, hints.destructive_hint) == HINTS[name]
             assert tool.description
+            assert tool.output_schema is not None
+            assert set(tool.output_schema["required"]) == {"version", "command", "success", "status"}
         schema = tools["tunnel_setup"].input_schema
         assert schema["required"] == ["port"]
         assert schema["properties"]["port"]["maximum"] == 65535
