@@ -256,7 +256,13 @@ def public(path: Path) -> Path:
 
 
 def _folder(folder: object) -> Path:
-    return file_path("~/.ssh" if folder is None else folder)
+    """The folder of keys; one that was named has to be there."""
+    if folder is None:
+        return file_path("~/.ssh")
+    path = file_path(folder)
+    if not path.is_dir():
+        raise error("file-failed", path=path, why="there is no such folder")
+    return path
 
 
 def run(words: list[str], stdin: int | None = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:

@@ -181,6 +181,13 @@ def test_fix_puts_right_what_ssh_refuses(tmp_path: Path) -> None:
     assert events(keys.fix(folder)) == ["ok"]
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """It is no folder without keys."""
+    for command in ("list", "fix"):
+        done = cli(command, tmp_path / "none")
+        assert (done.returncode, done.stderr.endswith("[file-failed]\n")) == (1, True)
+
+
 # Keys on another machine
 
 
