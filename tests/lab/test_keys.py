@@ -36,3 +36,27 @@ def test_a_tunnels_key_is_made_let_in_and_renewed(desk: World) -> None:
     assert "accepted" in keys("check", "tunnel@bastion", key)
     done(cli(desk, "remove", "-p", "2304"))
     assert verified(done(cli(desk, *setup)))
+
+
+def test_a_password_lets_the_first_key_in(desk: World) -> None:
+    """As with ssh-copy-id, ssh asks for it; it is asked once, and the key is tried without it."""
+    desk.workstation.sh("rm -f /home/alice/.ssh/made* /home/alice/asked")
+    desk.bastion.sh("useradd -m -s /bin/sh guest && echo guest:open-sesame | chpasswd")
+    ask = "#!/bin/sh\necho asked >>/home/alice/asked\necho open-sesame\n"
+    desk.workstation.write("/home/alice/ask", ask, mode="755", owner="alice:alice")
+    try:
+        said = desk.workstation.sh(
+            f"""
+            export SSH_ASKPASS=~/ask SSH_ASKPASS_REQUIRE=force
+            {PYZ} key new ~/.ssh/made
+            {PYZ} key authorize -o PreferredAuthentications=password guest@bastion -k ~/.ssh/made.pub
+            """,
+            user="alice",
+        ).stdout
+        assert "guest@bastion lets /home/alice/.ssh/made in" in said
+        assert desk.workstation.read("/home/alice/asked") == "asked\n"
+        assert desk.bastion.sh("stat -c '%a %U' ~guest/.ssh ~guest/.ssh/authorized_keys").stdout == (
+            "700 guest\n600 guest\n"
+        )
+    finally:
+        desk.bastion.sh("userdel -rf guest", check=False)

@@ -2,95 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import re
-import select
 import shutil
 import signal
-import struct
-import termios
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from tests.remote.terminal import Terminal, terminal
 from tests.remote.there import There, commands, standing, unique, wait_for
-
-
-class Terminal:
-    """A terminal with a program in it."""
-
-    def __init__(self, argv: list[str], rows: int, columns: int) -> None:
-        self.said = b""
-        self.pid, self.screen = pty.fork()
-        if self.pid == 0:
-            # Until it is told to begin, so that it never sees another size.
-            os.read(0, 1)
-            os.execvpe(argv[0], argv, {**os.environ, "TERM": "vt100"})
-        self.resize(rows, columns)
-        self.type("\n")
-
-    def resize(self, rows: int, columns: int) -> None:
-        """Give it another size, as a window manager does."""
-        fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def type(self, text: str) -> None:
-        """Type."""
-        os.write(self.screen, text.encode())
-
-    def expect(self, pattern: str, seconds: float = 30) -> str:
-        """Wait for words on the screen; what is behind them is left for the next time."""
-        deadline = time.monotonic() + seconds
-        while not (found := re.search(pattern.encode(), self.said)):
-            ready, _, _ = select.select([self.screen], [], [], max(0, deadline - time.monotonic()))
-            try:
-                read = os.read(self.screen, 65536) if ready else b""
-            except OSError:
-                read = b""
-            assert read, f"no {pattern!r} in {self.said!r}"
-            self.said += read
-        self.said = self.said[found.end() :]
-        return found[0].decode("utf-8", "replace")
-
-    def end(self) -> int:
-        """Wait for the program; its exit status."""
-        with_rest = time.monotonic() + 30
-        while time.monotonic() < with_rest:
-            ready, _, _ = select.select([self.screen], [], [], 0.1)
-            try:
-                if ready and not os.read(self.screen, 65536):
-                    break
-            except OSError:
-                break
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
-@contextmanager
-def terminal(there: There, *words: str, rows: int = 24, columns: int = 80) -> Iterator[Terminal]:
-    """Give a terminal with `attach` in it, which does not outlive the block."""
-    made = Terminal(there.argv("attach", *words), rows, columns)
-    try:
-        yield made
-    finally:
-        try:
-            os.kill(made.pid, signal.SIGKILL)
-            os.waitpid(made.pid, 0)
-        except (ChildProcessError, ProcessLookupError):
-            pass
-        os.close(made.screen)
-
 
 # Without what the host's configuration has for its user's one session, of which there are several here.
 OWN = ("-o", "ClearAllForwardings=yes", "-o", "ControlMaster=no", "-o", "ControlPath=none")
 
 
+def attached(there: There, *words: str, **size: int) -> AbstractContextManager[Terminal]:
+    """A terminal with `attach` in it."""
+    return terminal(*there.argv("attach", *OWN, *words), **size)
+
+
 def test_a_terminal_is_one(there: There) -> None:
     """What is typed is read there, the size is that of here and follows it; the status is the shell's."""
-    with terminal(there, *OWN, "there", "exec sh", rows=31, columns=97) as screen:
+    with attached(there, "there", "exec sh", rows=31, columns=97) as screen:
         screen.type("stty size; tty; echo be''gun\n")
         screen.expect("31 97\r\n")
         screen.expect("/dev/")
@@ -106,7 +40,7 @@ def test_a_terminal_is_one(there: There) -> None:
 def test_ctrl_c_is_for_the_far_side(there: There) -> None:
     """It ends what runs there, and not the terminal."""
     sleep = f"sleep {unique()}"
-    with terminal(there, *OWN, "there", "exec sh") as screen:
+    with attached(there, "there", "exec sh") as screen:
         screen.type(f"{sleep}\n")
         assert wait_for(1, sleep)
         screen.type("\x03")
@@ -120,7 +54,7 @@ def test_ctrl_c_is_for_the_far_side(there: There) -> None:
 def test_a_terminal_that_is_closed_leaves_nothing(there: There) -> None:
     """As when its window is closed: what ran in it there ends."""
     sleep = f"sleep {unique()}"
-    with terminal(there, *OWN, "there", f"exec {sleep}") as screen:
+    with attached(there, "there", f"exec {sleep}") as screen:
         assert wait_for(1, sleep)
         os.kill(screen.pid, signal.SIGHUP)
         assert wait_for(0, sleep), commands(sleep)
@@ -141,11 +75,11 @@ def test_a_session_is_come_back_to(program: str, tmp_path: Path) -> None:
     sockets.mkdir(mode=0o700)
     env = {"PATH": only, "TMUX_TMPDIR": sockets, "SCREENDIR": sockets, "SHELL": "/bin/sh"}
     with standing(account=True, env=env) as there:
-        with terminal(there, *OWN, "there", "--session", "work") as screen:
+        with attached(there, "there", "--session", "work") as screen:
             screen.type("marker=kept; echo be''gun\n")
             screen.expect("begun")
             os.kill(screen.pid, signal.SIGHUP)
-        with terminal(there, *OWN, "there", "--session", "work") as screen:
+        with attached(there, "there", "--session", "work") as screen:
             screen.type("echo marker is $marker\n")
             screen.expect("marker is kept")
             screen.type("exit\n")
@@ -157,7 +91,7 @@ def test_without_either_there_is_no_session(tmp_path: Path) -> None:
     (tmp_path / "sh").symlink_to("/bin/sh")
     with (
         standing(account=True, env={"PATH": tmp_path}) as there,
-        terminal(there, *OWN, "there", "--session", "work") as screen,
+        attached(there, "there", "--session", "work") as screen,
     ):
         screen.expect("there is neither tmux nor screen here")
         assert screen.end() == 127
@@ -172,6 +106,6 @@ def test_what_is_no_session_is_refused(there: There) -> None:
 
 def test_an_unreachable_host_is_ssh_s_own_status(there: There) -> None:
     """255, with ssh's words on the terminal."""
-    with terminal(there, *OWN, "nowhere.invalid") as screen:
+    with attached(there, "nowhere.invalid") as screen:
         screen.expect("nowhere.invalid")
         assert screen.end() == 255

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from scitex_ssh.keys.local import public_half
 from scitex_ssh.model import Port
 from scitex_ssh.remote.way import Way
 from scitex_ssh.render.authorized_keys import line
+from tests.remote.terminal import terminal
 from tests.remote.there import There, standing
 
 
@@ -128,6 +130,19 @@ def test_what_is_no_key_is_refused(tmp_path: Path, words: tuple[str, ...]) -> No
     done = cli(command, f"{tmp_path}/{name}", *rest)
     assert done.returncode == 2, done.stderr
     assert names(tmp_path) == []
+
+
+def test_a_passphrase_is_asked_for_on_the_terminal(tmp_path: Path) -> None:
+    """By ssh-keygen, which takes it from there: nobody else sees it."""
+    argv = [sys.executable, "-m", "scitex_ssh", "key", "new", f"{tmp_path}/id", "--passphrase"]
+    with terminal(*argv) as screen:
+        for asked in (r"\(empty for no passphrase\): ", "again: "):
+            screen.expect(asked)
+            screen.type("four secret words here\n")
+        screen.expect("SHA256:")
+        assert screen.end() == 0
+    (made,) = keys.list_keys(tmp_path)
+    assert made.locked
 
 
 def test_the_list_tells_what_is_wrong(tmp_path: Path) -> None:
@@ -419,6 +434,19 @@ def test_a_host_key_is_pinned_once_it_was_compared(account: There, known: tuple[
     assert path.read_text().splitlines() == lines
     seen = [each.verdict for each in keys.check("lab1", [account.folder / "key"], ssh_opts=way)]
     assert seen == ["accepted"]
+
+
+def test_a_person_is_asked_about_a_host_key(account: There, known: tuple[Path, list[str]]) -> None:
+    """It is shown; a no leaves everything as it was, a yes takes what was shown."""
+    path, way = known
+    argv = [sys.executable, "-m", "scitex_ssh", "key", "pin", *way, "lab1"]
+    for answer, status, lines in (("n", 22, 1), ("y", 0, 2)):
+        with terminal(*argv, columns=300) as screen:
+            screen.expect(re.escape(fingerprint(account)))
+            screen.expect("Are these its own")
+            screen.type(f"{answer}\n")
+            assert screen.end() == status
+        assert len(path.read_text().splitlines()) == lines
 
 
 def test_hashed_names_are_found_and_forgotten(account: There, known: tuple[Path, list[str]]) -> None:
