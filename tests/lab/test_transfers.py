@@ -47,7 +47,7 @@ def named(desk: World) -> Iterator[World]:
     clean(desk)
     yield desk
     clean(desk)
-    client.sh("rm -rf ~/.ssh/config ~/.scitex", user="carol")
+    client.sh("rm -rf /home/carol/.ssh/config /home/carol/.scitex")
     client.write("/home/carol/.ssh/known_hosts", former, owner="carol:carol")
 
 
