@@ -51,12 +51,13 @@ def test_ctrl_c_is_for_the_far_side(there: There) -> None:
         assert screen.end() in (0, 130)
 
 
-def test_a_terminal_that_is_closed_leaves_nothing(there: There) -> None:
-    """As when its window is closed: what ran in it there ends."""
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM])
+def test_a_terminal_that_is_closed_leaves_nothing(there: There, how: signal.Signals) -> None:
+    """As when its window is closed, or it is killed: what ran in it there ends."""
     sleep = f"sleep {unique()}"
     with attached(there, "there", f"exec {sleep}") as screen:
         assert wait_for(1, sleep)
-        os.kill(screen.pid, signal.SIGHUP)
+        os.kill(screen.pid, how)
         assert wait_for(0, sleep), commands(sleep)
 
 
