@@ -416,15 +416,20 @@ def json_shape() -> str:
     rows += [f"| `{path}` | {' or '.join(sorted(types[path]))} | {FIELDS[path]} |" for path in FIELDS]
     parts = [
         "# JSON",
-        f"With `--json`, {_enumeration(_speaks_json())} and those of `bastion` print one object on standard "
-        "output and nothing else, also when they fail. The functions of the same names in "
+        f"With `--json`, {_enumeration(_speaks_json())} and those of `bastion` and `key` print one object on "
+        "standard output and nothing else, also when they fail. The functions of the same names in "
         "[Python](python.md) return a mapping with the same fields but `version` and `command`. The same "
         "for programs, of `status`: [status.schema.json](status.schema.json).",
         "\n".join(rows),
     ]
     elsewhere = _elsewhere()
     other = _other_fields(elsewhere)
-    parts += ["## exec and probe", "They print what became of each host instead.", "\n".join(other)]
+    parts += [
+        "## exec, probe, copy, sync, keys",
+        "`exec`, `probe`, `copy` and `sync` print what became of each host instead, `key new`, `key list` "
+        "and `key check` the keys.",
+        "\n".join(other),
+    ]
     for title, sample in [*elsewhere.items(), *samples.items()]:
         parts += [f"## {title}", _fence(json.dumps(sample, indent=2, ensure_ascii=False), "json")]
     return _page(parts)
@@ -483,7 +488,7 @@ def _property(types: dict[str, set[str]], path: str) -> dict[str, object]:
 OTHER = ("exec", "probe")
 OTHER_FIELDS = {
     "version": "The version of this shape.",
-    "command": "`exec` or `probe`.",
+    "command": "The command.",
     "success": "True when the exit status is 0.",
     "status": "What the command ends with: for `exec` that of the first host that failed.",
     "hosts": "`exec`: one entry a host.",
@@ -493,13 +498,30 @@ OTHER_FIELDS = {
     "hosts[].stdout": "Its standard output; what is no UTF-8 is replaced.",
     "hosts[].stderr": "Its standard error, with the words of the error behind it.",
     "hosts[].error": "The slug of an [error](errors.md), or null.",
-    "host": "`probe`: the host, as it was called.",
+    "host": "`probe`, `copy`, `sync`, `key check`: the host, as it was called.",
     "reachable": "`probe`: a command ran there.",
     "capabilities": "`probe`: true or false by the name of a program.",
-    "returncode": "`probe`: what ssh ended with.",
-    "stdout": "`probe`: what the far side printed.",
-    "stderr": "`probe`: what was said besides.",
-    "error": "`probe`: the slug of an [error](errors.md), or null.",
+    "returncode": "`probe`: what ssh ended with; `copy`: 1 when something failed; `sync`: that of rsync.",
+    "stdout": "`probe`: what the far side printed; `sync`: what rsync did.",
+    "stderr": "What was said besides.",
+    "error": "The slug of an [error](errors.md), or null.",
+    "files": "`copy`: how many were copied whole.",
+    "bytes": "`copy`: how many went over the line.",
+    "failed": "`copy`: what was not copied.",
+    "failed[].slug": "The slug of the error.",
+    "failed[].message": "Its words.",
+    "keys": "Of `key`: one entry a key.",
+    "keys[].path": "`new`, `list`: its private half.",
+    "keys[].type": "`new`, `list`: as ssh-keygen names it.",
+    "keys[].bits": "`new`, `list`: its length.",
+    "keys[].fingerprint": "As `ssh-keygen -l` shows it.",
+    "keys[].comment": "`new`, `list`: what stands behind it in its public half.",
+    "keys[].mode": "`new`, `list`: the mode of its private half, in octal digits.",
+    "keys[].locked": "`new`, `list`: it has a passphrase.",
+    "keys[].in_agent": "`new`, `list`: the agent of this login holds it.",
+    "keys[].key": "`check`: its path, or its comment in the agent.",
+    "keys[].verdict": "`check`: `accepted`; `locked`, where the server would take it, but its private half "
+    "needs a passphrase or is not here; or `refused`.",
 }
 
 
@@ -508,8 +530,14 @@ def _elsewhere() -> dict[str, object]:
     from scitex_ssh.cli import present
     from scitex_ssh.cli.remote import _as_json
     from scitex_ssh.errors import error
-    from scitex_ssh.remote import ProbeResult, SSHResult
+    from scitex_ssh.keys import Answer, Key
+    from scitex_ssh.remote import CopyResult, ProbeResult, SSHResult
 
+    sample = "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8"
+    own = Key("/home/alice/.ssh/id_ed25519", "ED25519", 256, sample, "alice@workstation", 0o600, False, True)
+    tried = Answer(own.path, own.fingerprint, "accepted")
+    gone = error("copy-failed", path="notes", why="no such file or directory")
+    copied = CopyResult("lab1", 1, error=gone, files=2, sent=4096, failed=(gone,))
     lost = SSHResult("lab2", 255, error=error("bastion-unresolved", host="lab2"))
     done = SSHResult("lab1", 0, b"hello\n")
     probed = ProbeResult("lab1", True, {"rsync": True, "tmux": False}, 0, "", "")
@@ -517,6 +545,17 @@ def _elsewhere() -> dict[str, object]:
         "A command on two hosts": _printed(lambda: _as_json("exec", [done, lost])),
         "A host that was probed": _printed(
             lambda: present.envelope("probe", {**probed.as_dict(), "status": 1})
+        ),
+        "A copy of which one file failed": _printed(
+            lambda: present.envelope("copy", {**copied.as_dict(), "status": int(gone.status)})
+        ),
+        "The keys of an account": _printed(
+            lambda: present.envelope("key list", {"success": True, "status": 0, "keys": [own.as_dict()]})
+        ),
+        "A key that was tried": _printed(
+            lambda: present.envelope(
+                "key check", {"success": True, "status": 0, "host": "lab1", "keys": [tried.as_dict()]}
+            )
         ),
     }
 
@@ -528,7 +567,7 @@ def _other_fields(samples: dict[str, object]) -> list[str]:
     # Named by the programs that were asked for.
     types = {path: kinds for path, kinds in types.items() if not path.startswith("capabilities.")}
     if set(types) != set(OTHER_FIELDS):
-        raise SystemExit(f"docs: other fields than exec and probe make: {set(types) ^ set(OTHER_FIELDS)}")
+        raise SystemExit(f"docs: other fields than those commands make: {set(types) ^ set(OTHER_FIELDS)}")
     rows = ["| field | type | meaning |", "|---|---|---|"]
     return rows + [
         f"| `{path}` | {' or '.join(sorted(types[path]))} | {OTHER_FIELDS[path]} |" for path in OTHER_FIELDS
@@ -542,7 +581,8 @@ def _speaks_json() -> list[str]:
     return [
         f"`{name}`"
         for name, each in app.each()
-        if any(item.name == "as_json" for item in each.params) and name not in ("exec", "probe")
+        if any(item.name == "as_json" for item in each.params)
+        and name not in ("exec", "probe", "copy", "sync", "list-python-apis")
     ]
 
 
@@ -741,15 +781,19 @@ def _golden(name: str) -> str:
 
 REMOTE = [
     "scitex_ssh/remote/command.py",
+    "scitex_ssh/remote/copy.py",
+    "scitex_ssh/remote/sync.py",
     "scitex_ssh/remote/probe.py",
     "scitex_ssh/remote/terminal.py",
     "scitex_ssh/remote/results.py",
 ]
+KEYS = [f"scitex_ssh/keys/{name}.py" for name in ("local", "authorize", "answers", "rotate", "known")]
 
 
 def python() -> str:
     """The public names of the package, read from its sources."""
     import scitex_ssh
+    from scitex_ssh import keys
 
     api = _module("scitex_ssh/api.py")
     errors_ = _module("scitex_ssh/errors.py")
@@ -775,6 +819,16 @@ def python() -> str:
             if name in scitex_ssh.__all__:
                 make = _function if isinstance(node, ast.FunctionDef) else _class
                 parts += make(node, "###", f"scitex_ssh.{name}")
+    parts += [
+        "## Keys",
+        "In `scitex_ssh.keys`. What goes wrong is raised by `new`, `list_keys` and `check`, and is in the "
+        "`Result` of the others.",
+    ]
+    for path in KEYS:
+        for name, node in _module(path).items():
+            if name in keys.__all__:
+                make = _function if isinstance(node, ast.FunctionDef) else _class
+                parts += make(node, "###", f"scitex_ssh.keys.{name}")
     parts += [
         "## Errors",
         "One class a family; each is also the builtin that fits. [The catalogue](errors.md) names them all.",

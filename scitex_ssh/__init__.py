@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         copy_files,
         copy_from,
         copy_to,
+        exec_many,
         exec_remote,
         probe_remote,
         sync_dir,
@@ -33,7 +34,7 @@ AVAILABLE = True
 _API = ("Result", "doctor", "remove", "setup", "status")
 _REMOTE = (
     *("CopyResult", "ProbeResult", "SSHResult", "attach", "copy_files"),
-    *("copy_from", "copy_to", "exec_remote", "probe_remote", "sync_dir"),
+    *("copy_from", "copy_to", "exec_many", "exec_remote", "probe_remote", "sync_dir"),
 )
 _ERRORS = ("InputError", "PolicyError", "ReachError", "SSHError", "TunnelError")
 
@@ -53,6 +54,7 @@ __all__ = [
     "copy_from",
     "copy_to",
     "doctor",
+    "exec_many",
     "exec_remote",
     "get_version",
     "probe_remote",

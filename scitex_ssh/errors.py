@@ -1135,6 +1135,64 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "interrupted; what was begun on the other machine is ended with it.",
         "run the same command again when you want it done.",
     ),
+    # --- keys ---------------------------------------------------------------------------------
+    Problem(
+        "key-exists",
+        Exit.FAILED,
+        "there is a file {path} already, and a key is never overwritten.",
+        "choose another path, or put a new key in its place with scitex-ssh key rotate.",
+    ),
+    Problem(
+        "bad-key-option",
+        Exit.USAGE,
+        "{value} is no option of a line of authorized_keys.",
+        'write it as sshd(8) has it: restrict, or from="192.0.2.0/24", each with --restrict.',
+    ),
+    Problem(
+        "authorize-failed",
+        Exit.FAILED,
+        "authorized_keys of {host} is as it was: {why}.",
+        "log in there and look: ls -ld ~ ~/.ssh ~/.ssh/authorized_keys. A key whose line allows no commands "
+        "needs another one that may edit it, with -i.",
+    ),
+    Problem(
+        "key-not-proven",
+        Exit.NOT_AUTHORISED,
+        "{host} does not let the key {key} in, though its line is in authorized_keys there.",
+        "look there at the modes (ls -ld ~ ~/.ssh: nobody else may write), at AuthorizedKeysFile and "
+        "PubkeyAcceptedAlgorithms (sudo sshd -T), and at the options of the line.",
+    ),
+    Problem(
+        "key-not-there",
+        Exit.NOT_AUTHORISED,
+        "authorized_keys of {host} has no line of the key {key}, so there is none to renew.",
+        "let it in with scitex-ssh key authorize, or leave this host out.",
+    ),
+    Problem(
+        "pin-unconfirmed",
+        Exit.HOST_KEY,
+        "{host} shows host keys that nobody has compared: {fingerprint}.",
+        "compare one with its own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then say it "
+        "with --fingerprint.",
+    ),
+    Problem(
+        "no-known-hosts",
+        Exit.CONFIGURATION,
+        "ssh keeps no known hosts for {host}: its configuration says UserKnownHostsFile none.",
+        "take that line out of ~/.ssh/config, or name a file with -o UserKnownHostsFile=FILE.",
+    ),
+    Problem(
+        "no-such-skill",
+        Exit.USAGE,
+        "there is no guide {value}: {known} are there.",
+        "scitex-ssh skills list tells what each is for.",
+    ),
+    Problem(
+        "skill-differs",
+        Exit.FAILED,
+        "{path} is none of ours, so nothing was written.",
+        "choose another folder, or move that file away.",
+    ),
     # --- the rest -----------------------------------------------------------------------------
     Problem(
         "interrupted",

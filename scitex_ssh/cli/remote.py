@@ -154,30 +154,31 @@ def exec_(
         for way in ways:
             print("\n".join(commands.shown(way, text)))
         return Exit.DONE
-    flags["share"] = multiplex
-    if as_json:
-        told: dict[tuple[Way, str], bytearray] = {}
-
-        def keep(way: Way, stream: str, line: bytes) -> None:
-            told.setdefault((way, stream), bytearray()).extend(line + b"\n")
-
-        results = commands.exec_many(ways, text, keep, parallel=parallel, **flags)
-        return _as_json("exec", [_with(way, each, told) for way, each in zip(ways, results)])
-    if len(ways) == 1:
+    if len(ways) == 1 and not as_json:
         sys.stdout.flush()
         result = commands.perform(
-            ways[0], text, stdin=_stdin(no_stdin, multiplex), out=None, err=_to_stderr, **flags
+            ways[0],
+            text,
+            stdin=_stdin(no_stdin, multiplex),
+            out=None,
+            err=_to_stderr,
+            share=multiplex,
+            **flags,
         )
         if result.error:
             present.error(result.error)
         return result.returncode
-    results = commands.exec_many(ways, text, _prefixed(ways), parallel=parallel, **flags)
-    return _summary(results)
-
-
-def _with(way: Way, result: SSHResult, told: dict[tuple[Way, str], bytearray]) -> SSHResult:
-    out, err = (bytes(told.get((way, stream), b"")) for stream in ("stdout", "stderr"))
-    return SSHResult(result.host, result.returncode, out, err, result.error)
+    results = commands.exec_many(
+        host.split(","),
+        text,
+        ssh_opts=ssh_opts,
+        jump=jump,
+        parallel=parallel,
+        multiplex=multiplex,
+        tell=None if as_json else _prefixed(ways),
+        **flags,
+    )
+    return _as_json("exec", results) if as_json else _summary(results)
 
 
 def _as_json(command: str, results: Sequence[SSHResult]) -> int:
@@ -204,11 +205,11 @@ def _stdin(unwanted: bool, multiplex: bool) -> Stdin:
     return Stdin(descriptor=0)
 
 
-def _prefixed(ways: Sequence[Way]) -> Callable[[Way, str, bytes], None]:
+def _prefixed(ways: Sequence[Way]) -> Callable[[str, str, bytes], None]:
     width = max(len(str(way.host)) for way in ways)
 
-    def tell(way: Way, stream: str, line: bytes) -> None:
-        head = present.paint(str(way.host).ljust(width), "cyan", getattr(sys, stream))
+    def tell(host: str, stream: str, line: bytes) -> None:
+        head = present.paint(host.ljust(width), "cyan", getattr(sys, stream))
         buffer = getattr(sys, stream).buffer
         buffer.write(head.encode() + b" | " + line + b"\n")
         buffer.flush()

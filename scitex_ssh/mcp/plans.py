@@ -5,15 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from typing import Protocol
 
-from scitex_ssh.api import Result
 from scitex_ssh.errors import error
 
+
+class Told(Protocol):
+    """What a call of the Python API came to."""
+
+    @property
+    def success(self) -> bool:
+        """True when the exit status is 0."""
+
+    def as_dict(self) -> dict[str, object]:
+        """The result as JSON types; of a dry run, with ``events`` and ``diff``."""
+
+
 # Calls the Python API: with True for a dry run, with False for the real thing.
-Call = Callable[[bool], Result]
+Call = Callable[[bool], Told]
 
 
-def of(arguments: object, shown: Result) -> str:
+def of(arguments: object, shown: Told) -> str:
     """The digest of what was asked for together with what it would change."""
     body = shown.as_dict()
     seen = [arguments, body["events"], body["diff"]]

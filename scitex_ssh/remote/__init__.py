@@ -1,6 +1,6 @@
 """SSH to other machines: commands, files, terminals."""
 
-from scitex_ssh.remote.command import exec_remote
+from scitex_ssh.remote.command import exec_many, exec_remote
 from scitex_ssh.remote.copy import copy_files, copy_from, copy_to
 from scitex_ssh.remote.probe import probe_remote
 from scitex_ssh.remote.results import CopyResult, ProbeResult, SSHResult
@@ -15,6 +15,7 @@ __all__ = [
     "copy_files",
     "copy_from",
     "copy_to",
+    "exec_many",
     "exec_remote",
     "probe_remote",
     "sync_dir",

@@ -13,6 +13,9 @@ from scitex_ssh.remote.session import NOTHING, Sink, Stdin, run
 from scitex_ssh.remote.way import Way
 from scitex_ssh.remote.wrap import LIFELINE, PARENT, wrapped
 
+# Takes a host, ``stdout`` or ``stderr``, and a line.
+Tell = Callable[[str, str, bytes], object]
+
 
 def exec_remote(
     host: object,
@@ -76,8 +79,13 @@ def perform(
     share: bool = False,
     plain: bool = False,
     consent: bool = True,
+    stop: threading.Event | None = None,
 ) -> SSHResult:
-    """The same with its output handed on as it comes; the result holds none of it."""
+    """The same with its output handed on as it comes; the result holds none of it.
+
+    Args:
+        stop: once set, ends it; whoever gives it sets it in the end.
+    """
     gate.check("exec", way, consent)
     watch = LIFELINE if stdin.is_lifeline else PARENT
     if plain:
@@ -86,43 +94,66 @@ def perform(
         sent = wrapped(command, watch)
     # Over a connection that stays, sshd's process stays, too, and its end tells nothing.
     share = share and (plain or watch == LIFELINE)
-    status, error = run(way, [sent], stdin=stdin, out=out, err=err, timeout=timeout, share=share)
+    status, error = run(way, [sent], stdin=stdin, out=out, err=err, timeout=timeout, share=share, stop=stop)
     return SSHResult(str(way.host), status, error=error)
 
 
 def exec_many(
-    ways: Sequence[Way],
+    hosts: Sequence[object],
     command: str,
-    tell: Callable[[Way, str, bytes], object],
     *,
-    parallel: int = 10,
+    ssh_opts: Sequence[str] = (),
+    jump: str | None = None,
     timeout: float | None = None,
-    share: bool = False,
+    parallel: int = 10,
+    multiplex: bool = False,
     plain: bool = False,
+    consent: bool = True,
+    tell: Tell | None = None,
 ) -> list[SSHResult]:
-    """Run a command on many machines at once; the results in the order of ``ways``.
+    """Run a command on many machines at once; the results in the order of ``hosts``.
+
+    It has no input. When the caller is interrupted, what has begun is ended, there too, and the rest is
+    not begun. Arguments that are not named here are those of `exec_remote`.
 
     Args:
-        tell: called with the way, ``stdout`` or ``stderr``, and a line, as soon as the line is whole.
-            Never by two at a time.
+        hosts: each a ``Host`` of ``~/.ssh/config``, or ``[user@]host[:port]``.
+        timeout: seconds that each has.
         parallel: how many at once.
+        tell: called with the host, ``stdout`` or ``stderr``, and a line without its end, as soon as the
+            line is whole; never by two at a time. The results then hold no output.
+
+    Raises:
+        InputError: for what cannot be right.
+        PolicyError: where the policy forbids it on one of them; nothing is begun then.
     """
+    ways = [Way.of(host, ssh_opts, jump) for host in hosts]
     for way in ways:
-        gate.check("exec", way, consent=True)
-    lock = threading.Lock()
+        gate.check("exec", way, consent)
+    lock, stop = threading.Lock(), threading.Event()
+
+    def perform_on(way: Way, out: Sink, err: Sink) -> SSHResult:
+        return perform(
+            way,
+            command,
+            stdin=NOTHING,
+            out=out,
+            err=err,
+            timeout=timeout,
+            share=multiplex,
+            plain=plain,
+            consent=consent,
+            stop=stop,
+        )
 
     def one(way: Way) -> SSHResult:
-        with _Lines(way, "stdout", tell, lock) as out, _Lines(way, "stderr", tell, lock) as err:
-            return perform(
-                way,
-                command,
-                stdin=NOTHING,
-                out=out.take,
-                err=err.take,
-                timeout=timeout,
-                share=share,
-                plain=plain,
-            )
+        if tell is None:
+            out, err = bytearray(), bytearray()
+            done = perform_on(way, out.extend, err.extend)
+            return SSHResult(done.host, done.returncode, bytes(out), bytes(err), done.error)
+        host = str(way.host)
+        with _Lines(host, "stdout", tell, lock) as lines, _Lines(host, "stderr", tell, lock) as others:
+            return perform_on(way, lines.take, others.take)
 
     pool = ThreadPoolExecutor(max_workers=max(1, parallel))
     try:
@@ -130,7 +161,9 @@ def exec_many(
         _await(futures)
         return [future.result() for future in futures]
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Interrupted: what waits does not begin, what has begun ends, there too.
+        stop.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def _await(futures: Sequence[Future[SSHResult]]) -> None:
@@ -143,10 +176,8 @@ def _await(futures: Sequence[Future[SSHResult]]) -> None:
 class _Lines:
     """Whole lines of what comes in pieces."""
 
-    def __init__(
-        self, way: Way, stream: str, tell: Callable[[Way, str, bytes], object], lock: threading.Lock
-    ) -> None:
-        self.way, self.stream, self.tell, self.lock = way, stream, tell, lock
+    def __init__(self, host: str, stream: str, tell: Tell, lock: threading.Lock) -> None:
+        self.host, self.stream, self.tell, self.lock = host, stream, tell, lock
         self.rest = b""
 
     def take(self, data: bytes) -> None:
@@ -154,7 +185,7 @@ class _Lines:
         *lines, self.rest = (self.rest + data).split(b"\n")
         with self.lock:
             for line in lines:
-                self.tell(self.way, self.stream, line)
+                self.tell(self.host, self.stream, line)
 
     def __enter__(self) -> _Lines:
         return self
@@ -162,7 +193,7 @@ class _Lines:
     def __exit__(self, *_: object) -> None:
         if self.rest:
             with self.lock:
-                self.tell(self.way, self.stream, self.rest)
+                self.tell(self.host, self.stream, self.rest)
 
 
 def shown(way: Way, command: str) -> Iterator[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-
 from scitex_ssh import config, policy
+from scitex_ssh.remote.effective import effective
 from scitex_ssh.remote.way import Way
 
 
@@ -23,11 +22,4 @@ def check(action: str, way: Way, consent: bool) -> None:
 
 
 def _address(way: Way) -> tuple[str, ...]:
-    with way.opened() as folder:
-        command = ["ssh", "-G", *way.flags, "-F", str(folder.config), *way.host.arguments]
-        try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        except FileNotFoundError:
-            return ()
-    fields = (line.partition(" ") for line in done.stdout.splitlines())
-    return tuple(value for name, _, value in fields if name == "hostname")
+    return tuple(effective(way).get("hostname", ()))

@@ -53,6 +53,7 @@ def run(
     err: Sink,
     timeout: float | None = None,
     share: bool = False,
+    stop: threading.Event | None = None,
 ) -> tuple[int, SSHError | None]:
     """Run ``ssh HOST WORDS`` and hand on what it says; its status, and the error if ssh itself failed.
 
@@ -62,6 +63,7 @@ def run(
         err: takes the standard error.
         timeout: seconds until it is ended; then the status is 124.
         share: over one connection that stays for the next call.
+        stop: once set, ends it; whoever gives it sets it in the end.
     """
     with way.opened() as folder, ExitStack() as stack:
         flags: list[str] = []
@@ -77,6 +79,8 @@ def run(
             readers.append(_reader(process.stdout, out))
         if stdin.data is not None:
             readers.append(_writer(process, stdin.data))
+        if stop is not None:
+            _thread(lambda: end(process) if stop.wait() else None)
         try:
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:

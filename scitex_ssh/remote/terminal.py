@@ -13,6 +13,7 @@ from scitex_ssh.errors import InputError, error
 from scitex_ssh.model.text import shown
 from scitex_ssh.remote import gate
 from scitex_ssh.remote.results import SSH_FAILED
+from scitex_ssh.remote.session import end
 from scitex_ssh.remote.way import Way
 from scitex_ssh.remote.wrap import program
 
@@ -67,11 +68,15 @@ def attach(
             *_words(command, session),
         ]
         try:
-            process = subprocess.Popen(words)
+            process: subprocess.Popen[bytes] = subprocess.Popen(words)
         except FileNotFoundError as problem:
             raise error("ssh-missing", program="ssh", package="openssh-client") from problem
-        with _deaf():
-            status = process.wait()
+        try:
+            with _deaf():
+                status = process.wait()
+        finally:
+            # A signal that ends us ends it.
+            end(process)
     return status if status >= 0 else SSH_FAILED
 
 

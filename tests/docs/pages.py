@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,14 @@ def name(path: Path) -> str:
 
 def blocks(path: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
-    pattern = r"(?:^<!-- ([^\n]*) -->\n)?^```(\w*)\n(.*?)^```$"
-    found = re.findall(pattern, path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return [Block(language, directive, text) for directive, language, text in found]
+    return found_blocks(path.read_text(encoding="utf-8"))
+
+
+def found_blocks(text: str) -> list[Block]:
+    """The fenced blocks of a text, in order; those of a list stand in by so many blanks."""
+    pattern = r"(?:^ *<!-- ([^\n]*) -->\n)?^( *)```(\w*)\n(.*?)^\2```$"
+    found = re.findall(pattern, text, re.MULTILINE | re.DOTALL)
+    return [Block(language, directive, textwrap.dedent(inner)) for directive, _, language, inner in found]
 
 
 def prose(path: Path) -> str:

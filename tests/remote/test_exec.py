@@ -136,6 +136,22 @@ def test_many_hosts_at_once(there: There) -> None:
     assert done.returncode == 255
 
 
+def test_many_hosts_from_python(there: There) -> None:
+    """The results are in the order of the hosts, with the bytes as they came; lines are told where wanted."""
+    hosts = ["behind", "nowhere.invalid", "there"]
+    done = scitex_ssh.exec_many(hosts, "printf 'no end'; exit 3", ssh_opts=there.opts)
+    assert [(each.host, each.returncode, each.out) for each in done] == [
+        ("behind", 3, b"no end"),
+        ("nowhere.invalid", 255, b""),
+        ("there", 3, b"no end"),
+    ]
+    told: list[tuple[str, str, bytes]] = []
+    scitex_ssh.exec_many(
+        ["there"], "echo a; printf b >&2", ssh_opts=there.opts, tell=lambda *said: told.append(said)
+    )
+    assert sorted(told) == [("there", "stderr", b"b"), ("there", "stdout", b"a")]
+
+
 def test_json_is_one_object(there: There) -> None:
     """For programs: every host with what it said, and nothing else on stdout."""
     done = there.cli("exec", "--json", "there,nowhere.invalid", "echo hi; exit 4")
@@ -188,6 +204,39 @@ def test_nothing_is_left_running(there: There, how: signal.Signals | str, stdin:
     if how in (signal.SIGINT, "ssh", "sshd"):
         assert call.returncode == (130 if how == signal.SIGINT else 255), err
         assert b"  [" in err
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_running_on_many_hosts(there: There, how: signal.Signals) -> None:
+    """What has begun ends, and what waits for its turn does not begin."""
+    sleep = f"sleep {unique()}"
+    words = there.argv("exec", "--parallel", "2", "there,there2,behind", f"{sleep}; echo never")
+    with (
+        subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as call,
+        ended(call),
+    ):
+        assert wait_for(2, sleep)
+        call.send_signal(how)
+        assert wait_for(0, sleep), commands(sleep)
+        out, _ = call.communicate(timeout=30)
+        time.sleep(1)
+        assert commands(sleep) == []
+    assert out == b""
+    assert call.returncode == (130 if how == signal.SIGINT else -how)
+
+
+def test_a_timeout_is_each_hosts_own(there: There) -> None:
+    """The one that is late is told; the others have what they came to."""
+    sleep = f"sleep {unique()}"
+    done = there.cli(
+        "exec", "--timeout", "3", "there,behind", f'[ -n "$SSH_CONNECTION" ] && echo in && {sleep}'
+    )
+    assert done.returncode == 124
+    assert sorted(done.stdout.decode().splitlines()) == ["behind | in", "there  | in"]
+    assert done.stderr.decode().endswith("0 of 2 hosts: done; remote-timeout: there, behind\n")
+    assert wait_for(0, sleep)
 
 
 @contextmanager

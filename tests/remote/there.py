@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,11 @@ class There:
         return self.folder / "config"
 
     @property
+    def authorized(self) -> Path:
+        """The ``authorized_keys`` of its account, where it has one of its own."""
+        return self.folder / "home/.ssh/authorized_keys"
+
+    @property
     def opts(self) -> list[str]:
         """Flags for ssh."""
         return ["-F", str(self.config)]
@@ -51,8 +56,8 @@ class There:
 
 
 @contextmanager
-def standing() -> Iterator[There]:
-    """A host while the block runs."""
+def standing(account: bool = False, env: Mapping[str, object] | None = None) -> Iterator[There]:
+    """A host while the block runs, with ``env``; with an ``account``, its home is a folder of ours."""
     # A short path, for sockets below it.
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="remote-")))
@@ -60,13 +65,18 @@ def standing() -> Iterator[There]:
         key = demo._key(folder / "key")
         host_key = demo._key(folder / "host_key")
         (port,) = demo._free_ports(1)
+        home = folder / "home"
+        home.mkdir(mode=0o700)
         (folder / "authorized_keys").write_text((folder / "key.pub").read_text())
+        # bash with this SHLVL reads no .bashrc, which on some machines costs more than all the rest.
+        wanted = {"SHLVL": 5, **({"HOME": home} if account else {}), **(env or {})}
+        variables = " ".join(f"{name}={value}" for name, value in wanted.items())
         (folder / "sshd_config").write_text(
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\n"
+            f"AuthorizedKeysFile {folder}/authorized_keys {home}/.ssh/authorized_keys\n"
+            "PidFile none\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nPermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
-            # bash then reads no .bashrc, which on some machines costs more than all the rest.
-            f"SetEnv SHLVL=5\nMaxStartups 100\nMaxSessions 100\n"
+            f"SetEnv {variables}\nMaxStartups 100\nMaxSessions 100\n"
         )
         log = stack.enter_context((folder / "log").open("w"))
         command = [demo._find_sshd(), "-D", "-e", "-f", str(folder / "sshd_config")]

@@ -40,3 +40,14 @@ def test_no_help_lists_a_former_name(capsys: pytest.CaptureFixture[str]) -> None
     names = {name for name, _ in app.each()}
     assert {"setup", "remove", "status"} <= names
     assert names & {"setup-tunnel", "remove-tunnel", "show-status"} == set()
+
+
+def test_the_umbrella_finds_the_command(capfd: pytest.CaptureFixture[str]) -> None:
+    """``scitex ssh ...`` is looked up as `_cli.main`, and takes whatever ours takes."""
+    from scitex_ssh._cli import main
+
+    for words, status in ((["--version"], 0), (["setup", "-p", "0", "-b", "u@gw", "-s", "/k"], 2)):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == status
+    assert capfd.readouterr().err.endswith("[bad-port]\n")

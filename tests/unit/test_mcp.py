@@ -72,6 +72,9 @@ HINTS = {
     "doctor": (True, False),
     "plan": (True, False),
     "render": (True, False),
+    "exec": (False, True),
+    "copy": (False, True),
+    "probe": (True, False),
 }
 
 
@@ -86,6 +89,8 @@ def test_the_tools_their_hints_and_the_policy(home: Path) -> None:
             assert hints is not None
             assert (hints.read_only_hint, hints.destructive_hint) == HINTS[name]
             assert tool.description
+            assert tool.output_schema is not None
+            assert set(tool.output_schema["required"]) == {"version", "command", "success", "status"}
         schema = tools["tunnel_setup"].input_schema
         assert schema["required"] == ["port"]
         assert schema["properties"]["port"]["maximum"] == 65535
@@ -100,6 +105,13 @@ def test_the_tools_their_hints_and_the_policy(home: Path) -> None:
                 ("tunnel_setup", {"digest": "0"}),
             ):
                 assert await slugs(client, tool, **TUNNEL, **more) == [slug]
+            for tool, arguments in (
+                ("exec", {"host": "lab1", "command": "true", "digest": "0"}),
+                ("copy", {"sources": ["lab1:x"], "target": str(home / "x")}),
+                ("probe", {"host": "lab1"}),
+            ):
+                wanted = "policy-broken" if slug == "policy-broken" else "policy-unset"
+                assert await slugs(client, tool, **arguments) == [wanted]
         allow(home)
         assert (await slugs(client, "tunnel_setup", **TUNNEL))[0] in ("systemd-missing", "key-missing")
 
