@@ -27,6 +27,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway": "scitex_ssh.cli.gateway:gateway",
     "bastion": "scitex_ssh.cli.bastion:bastion",
     "config": "scitex_ssh.cli.policy:config_group",
+    "fleet": "scitex_ssh.cli.fleet:fleet",
     "forward": "scitex_ssh.cli.forward:forward",
     "mcp": "scitex_ssh.cli.mcp:mcp",
     "policy": "scitex_ssh.cli.policy:policy_group",
