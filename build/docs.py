@@ -312,6 +312,13 @@ def config_schema() -> str:
     return json.dumps(schema(), indent=2) + "\n"
 
 
+def fleet_schema() -> str:
+    """The schema of a fleet's file."""
+    from scitex_ssh.fleet_schema import schema
+
+    return json.dumps(schema(), indent=2) + "\n"
+
+
 # --- JSON -------------------------------------------------------------------------------------
 
 FIELDS = {
@@ -864,10 +871,10 @@ def pyinfra() -> str:
     parts += ["## Facts"]
     for name in ("Tunnels", "Drift"):
         parts += [f"### scitex_ssh.facts.tunnels.{name}", _markdown(ast.get_docstring(facts[name]) or "")]
-    for name in ("Bastion", "BastionDrift", "TunnelKey"):
+    for name in ("Bastion", "BastionDrift", "TunnelKey", "Standing"):
         parts += [f"### scitex_ssh.facts.bastion.{name}", _markdown(ast.get_docstring(looks[name]) or "")]
     parts += ["## Deploys"]
-    for name in ("fleet", "bastion", "gateway", "tunnel", "remove"):
+    for name in ("fleet", "rotate", "bastion", "gateway", "tunnel", "remove", "status"):
         parts += _function(deploys[name], "###", f"scitex_ssh.deploys.{name}")
     return _page(parts)
 
@@ -963,6 +970,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "environment.md": environment,
     "errors.md": errors,
     "exit-statuses.md": exit_statuses,
+    "fleet.schema.json": fleet_schema,
     "json.md": json_shape,
     "keepers.md": keepers,
     "status.schema.json": status_schema,

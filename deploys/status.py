@@ -1,8 +1,8 @@
-"""Show each host's tunnels, proven anew: pyinfra -y inventory.py deploys/status.py"""
+"""Show the whole fleet, each tunnel proven anew: pyinfra -y inventory.py deploys/status.py
 
-from pyinfra import host, logger
+As JSON: pyinfra -y --data json=true inventory.py deploys/status.py
+"""
 
-from scitex_ssh.facts.tunnels import Tunnels
+from scitex_ssh.deploys import status
 
-for seen in host.get_fact(Tunnels):
-    logger.info(f"{host.print_prefix}{seen['port']} {seen['level']} {seen['bastion']} {seen['detail']}")
+status()

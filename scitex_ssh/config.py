@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scitex_ssh import yaml_text
 from scitex_ssh.errors import PolicyError
 from scitex_ssh.model.text import control_character, shown
 
@@ -126,37 +127,13 @@ def _read(path: Path) -> str | None:
 def _parse(text: str, path: Path) -> Any:
     """The text as mappings, lists and text; every scalar is text, as it is written."""
     try:
-        import yaml
+        return yaml_text.parse(text)
     except ImportError as problem:
         raise PolicyError(
             "policy-unreadable", path=path, why="this Python has no PyYAML to read it with"
         ) from problem
-
-    class Loader(yaml.BaseLoader):
-        """Without implied types, where ``yes`` and ``10.1`` are text; a key given twice is an error."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key, _ in node.value:
-                name = key.value if isinstance(key, yaml.ScalarNode) else None
-                if name is None or name in seen:
-                    why = "a key is no word" if name is None else f"{shown(name)} is there twice"
-                    raise yaml.MarkedYAMLError(problem=why, problem_mark=key.start_mark)
-                seen.add(name)
-            return super().construct_mapping(node, deep)
-
-    try:
-        return yaml.load(text, Loader)  # a BaseLoader makes nothing but text of it
-    except yaml.MarkedYAMLError as problem:
-        mark = problem.problem_mark or problem.context_mark
-        line = f"line {mark.line + 1}: " if mark else ""
-        why = f"{line}{problem.problem or problem.context}".replace("\n", " ")
-        raise PolicyError("policy-broken", path=path, why=why) from problem
-    except yaml.YAMLError as problem:
-        why = " ".join(str(problem).split())
-        raise PolicyError("policy-broken", path=path, why=why) from problem
-    except RecursionError as problem:
-        raise PolicyError("policy-broken", path=path, why="it is nested too deeply") from problem
+    except yaml_text.BadYAML as problem:
+        raise PolicyError("policy-broken", path=path, why=str(problem)) from problem
 
 
 def faults(data: object) -> Iterator[tuple[str, str]]:

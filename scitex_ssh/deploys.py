@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import StringIO
 
 from pyinfra import host, inventory
 from pyinfra.api import DeployError, deploy
 from pyinfra.operations import apt, files, pip
 
+from scitex_ssh.errors import InputError
+from scitex_ssh.facts.tunnels import Tunnels
+from scitex_ssh.fleet import Fleet
+from scitex_ssh.model.text import shown
 from scitex_ssh.operations import bastion as gate
 from scitex_ssh.operations import fleet as steps
 from scitex_ssh.operations import gateway as entrance
+from scitex_ssh.operations import summary
 from scitex_ssh.operations import tunnel as operations
 
 
@@ -24,6 +29,7 @@ def tunnel() -> None:
     ``remote``, ``local``, ``dynamic``, ``remote_socket``, ``jump``, ``jump_key``, ``proxy``),
     ``accept_new_host_key``, ``accept_listening``.
     """
+    summary.at_the_end()
     check()
     wanted = host.data.get("tunnels") or []
     if wanted:
@@ -38,11 +44,28 @@ def tunnel() -> None:
 
 @deploy("Remove tunnels")
 def remove() -> None:
-    """Remove the tunnels that each host's data lists."""
+    """Remove the tunnels that each host's data lists.
+
+    Of an inventory with a group ``bastions``: the fleet's, with all that its bastions and the operator's
+    ssh know of the hosts. What can be reached no longer is left as it is, and named.
+    """
+    summary.at_the_end()
+    if "bastions" in inventory.groups:
+        _remove_fleet(steps.current())
+        return
     check()
     names = [each.name for each in operations.read(host.data.get("tunnels") or [], str(host.name))]
     if names:
         operations.absent(name="Tunnels are gone", ports=(), names=names)
+
+
+def _remove_fleet(known: Fleet) -> None:
+    if str(host.name) in known.members:
+        steps.tunnels_absent(name="Tunnels are gone")
+    if str(host.name) in known.bastions:
+        steps.revoked(name="The bastion lets none of them in")
+    if str(host.name) in known.members:
+        steps.forgotten(name="ssh on this machine does not know them")
 
 
 @deploy("Bastion")
@@ -52,6 +75,7 @@ def bastion() -> None:
     Data of the bastion: ``bastion_hosts`` (how many there will be, 100), ``bastion_plain`` (an account
     without root).
     """
+    summary.at_the_end()
     fleet = steps.current()
     name = str(host.name)
     if name in fleet.bastions:
@@ -94,7 +118,12 @@ def fleet() -> None:
     ``keepalive``, ``jump``, ``jump_key``, ``proxy`` and the other words of ``tunnel.present``, all optional;
     by default one tunnel to its sshd), ``key`` (the path of its key). Data
     of a bastion: ``bastion_address`` (how hosts reach it), ``bastion_hosts``, ``bastion_plain``.
+
+    In the end the operator reaches each host as ``ssh NAME``: blocks in ``~/.ssh/scitex-ssh/config``, which
+    one line at the top of ``~/.ssh/config`` includes, and the hosts' own keys pinned beside them. Data
+    ``client_config`` False leaves the operator's files alone.
     """
+    summary.at_the_end()
     known = steps.current()
     if str(host.name) in known.bastions:
         steps.bastion_ready(name="The bastion is set up")
@@ -104,6 +133,70 @@ def fleet() -> None:
         steps.hosts_authorized(name="The bastion lets each host hold its ports")
     if str(host.name) in known.members:
         steps.tunnels_present(name="Tunnels stand and are proven")
+        _reachable()
+
+
+@deploy("Rotate")
+def rotate() -> None:
+    """New for old in a fleet, the new one proven before the old one goes; see deploys/rotate.py.
+
+    Data ``rotate`` says what: ``keys`` (the default), a new key for each host's tunnels; ``bastion``, for
+    hosts whose data name another bastion than before: their tunnels go there, then the former one revokes
+    them; ``host_keys``, new host keys for all machines, which everybody who goes by the old ones is told
+    before they are shown.
+    """
+    summary.at_the_end()
+    known, name = steps.current(), str(host.name)
+    what = host.data.get("rotate") or "keys"
+    if what not in ("keys", "bastion", "host_keys"):
+        raise DeployError(str(InputError("bad-rotation", where=name, value=shown(what))))
+    if what == "bastion":
+        fleet()
+        if name in known.members:
+            steps.former_absent(name="No tunnel is left by the former bastion")
+        if name in known.bastions:
+            steps.revoked(name="The former bastion lets none of them in", moved=True)
+        return
+    if what == "host_keys":
+        if not (name in known.bastions and known.plain(name)):
+            steps.host_keys_next(name="The machine has new host keys, which it does not show yet")
+        fleet()
+        if not (name in known.bastions and known.plain(name)):
+            steps.host_keys_taken(name="The machine shows its new host keys")
+        fleet()
+        return
+    if name in known.bastions:
+        steps.bastion_ready(name="The bastion is set up")
+    if name in known.members:
+        steps.key_next(name="The host has a new key, beside the old one")
+    if name in known.bastions:
+        steps.hosts_authorized(name="The bastion lets both keys in", beside=True)
+    if name in known.members:
+        steps.key_taken(name="Tunnels stand by the new key, and are proven")
+    if name in known.bastions:
+        steps.hosts_authorized(name="The bastion lets the new key in alone")
+    if name in known.members:
+        steps.tunnels_present(name="Tunnels stand and are proven")
+
+
+@deploy("Status")
+def status() -> None:
+    """Show the whole fleet, each tunnel proven anew, as a table; see deploys/status.py.
+
+    Data ``json`` True prints one JSON object instead (``pyinfra -y --data json=true ...``). The run ends with
+    a status other than 0 when a tunnel is not verified, or a host is not reached.
+    """
+    summary.show_at_the_end(bool(host.data.get("json")))
+    if "bastions" not in host.groups:
+        tunnels: list[Mapping[str, object]] = host.get_fact(Tunnels)
+        summary.seen(host, tunnels)
+        if not summary.is_well(host):
+            steps.unwell(name="Every tunnel is verified")
+
+
+def _reachable() -> None:
+    if host.data.get("client_config") is not False:
+        steps.reachable(name="ssh on this machine reaches each by its name")
 
 
 def check() -> None:

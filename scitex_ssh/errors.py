@@ -184,6 +184,37 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "name one that is, or put it there.",
     ),
     Problem(
+        "fleet-file",
+        Exit.CONFIGURATION,
+        "{path} describes no fleet: {why}.",
+        "correct it; nothing was touched. docs/how-to/fleet.md shows one.",
+    ),
+    Problem(
+        "bad-fleet-field",
+        Exit.CONFIGURATION,
+        "{value} will not do: {why}.",
+        "correct it; docs/reference/fleet.schema.json lists every field.",
+    ),
+    Problem(
+        "pyinfra-missing",
+        Exit.CONFIGURATION,
+        "a fleet needs pyinfra, which this Python ({version}) does not have{why}.",
+        "install scitex-ssh with pip into a Python 3.10 or newer, on this machine only; or run the scripts "
+        "of scitex-ssh scripts on each host.",
+    ),
+    Problem(
+        "fleet-incomplete",
+        Exit.FAILED,
+        "{well} of {all} machines went well; {rest}.",
+        "look at what each of them said, and do it again: what is as it must be is left alone.",
+    ),
+    Problem(
+        "bad-rotation",
+        Exit.USAGE,
+        "{value} is nothing that can be rotated.",
+        "use rotate=keys, rotate=host_keys, or rotate=bastion for hosts whose data name another bastion now.",
+    ),
+    Problem(
         "missing-field",
         Exit.USAGE,
         "no {what} was given.",

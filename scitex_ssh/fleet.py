@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any
 
 from pyinfra.api import DeployError
 
 from scitex_ssh.errors import InputError
-from scitex_ssh.facts.bastion import Bastion
-from scitex_ssh.model import Port, Tunnel
+from scitex_ssh.facts.bastion import Bastion, Seen, Standing
+from scitex_ssh.facts.tunnels import Program
+from scitex_ssh.model import KeyPath, Port, Tunnel
 from scitex_ssh.model.fleet import Wish, allocate, host_name
 from scitex_ssh.model.host import HostName
 from scitex_ssh.plan.program import bind
 from scitex_ssh.plan.report import Report
 
 KEY = "~/.ssh/scitex-ssh_ed25519"
-# The fields of a tunnel that a fleet fills in.
-FILLED = {"bastion"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Member:
     @property
     def user(self) -> str:
         """The account that keeps its tunnels; "" for whoever logs in."""
-        return str(self.tunnels[0].get("user") or "")
+        return next((str(each["user"]) for each in self.tunnels if each.get("user")), "")
 
     @property
     def wishes(self) -> tuple[Wish, ...]:
@@ -58,13 +58,22 @@ class Fleet:
         bastions: pyinfra's host of each bastion, by its name in the inventory.
         members: the hosts, by theirs.
         looks: what was last seen of a bastion.
+        seen: what was first seen of a host.
         keys: the public half of each host's key.
+        told: hosts whose line on a bastion was changed since they were seen.
+        refused: bastions that have something on record which the inventory contradicts.
     """
 
     bastions: dict[str, Any]
     members: dict[str, Member]
     looks: dict[str, Report] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    # Whichever greenlet asks first looks, and the others wait for what it saw.
+    _looking: Any = field(default_factory=RLock, repr=False)
+    _seeing: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def of_bastion(self, name: str) -> list[Member]:
         """The hosts of one bastion, by name."""
@@ -79,19 +88,52 @@ class Fleet:
         return max(int(self.bastions[name].data.get("bastion_hosts") or 100), len(self.of_bastion(name)))
 
     def look(self, name: str, anew: bool = False) -> Report:
-        """What is so of a bastion, seen once unless asked for anew."""
-        if anew or name not in self.looks:
+        """What is so of a bastion, seen once unless asked for anew; nothing where it is not reached."""
+        with self._looking:
             machine = self.bastions[name]
-            self.looks[name] = machine.get_fact(Bastion, hosts=self.size(name), plain=self.plain(name))
-        return self.looks[name]
+            if anew or name not in self.looks:
+                size, plain = self.size(name), self.plain(name)
+                there = machine.connected
+                self.looks[name] = machine.get_fact(Bastion, hosts=size, plain=plain) if there else Report()
+            return self.looks[name]
+
+    def see(self, member: Member, anew: bool = False) -> Seen:
+        """What is so of a host, seen once unless asked for anew; nothing where it is not reached."""
+        machine, name = member.machine, str(member.machine.name)
+        with self._seeing.setdefault(name, RLock()):
+            if anew or name not in self.seen:
+                what = {"key": member.key, "user": member.user, "program": self.program(member)}
+                self.seen[name] = machine.get_fact(Standing, **what) if machine.connected else Seen()
+            if self.seen[name].public:
+                self.keys[name] = self.seen[name].public
+            return self.seen[name]
 
     def ports(self, name: str) -> dict[str, list[Port]]:
         """The ports of every host of a bastion; `DeployError` with every clash."""
         recorded = {guest.name: guest.ports for guest in self.look(name).guests}
-        ports, errors = allocate({m.name: m.wishes for m in self.of_bastion(name)}, recorded)
-        if errors:
+        wishes: dict[str, tuple[Wish, ...]] = {m.name: m.wishes for m in self.of_bastion(name)}
+        ports, errors = allocate(wishes, {**self._brought(name, recorded), **recorded})
+        if errors and name not in self.refused:
             raise DeployError(said(errors))
         return ports
+
+    def _brought(self, name: str, recorded: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """The ports that hosts bring along from other bastions, where nobody has them here."""
+        taken = {port for ports in recorded.values() for port in ports}
+        taken |= {wish.port for m in self.of_bastion(name) for wish in m.wishes if wish.port is not None}
+        brought = {}
+        mine = {m.name for m in self.of_bastion(name)} - set(recorded)
+        for guest in (guest for other in self.bastions if other != name for guest in self.look(other).guests):
+            if guest.name in mine and not taken & set(guest.ports):
+                brought[guest.name] = guest.ports
+                taken |= set(guest.ports)
+        return brought
+
+    def program(self, member: Member, word: str = "setup") -> Program | None:
+        """The program for a host's tunnels; None while its bastion has not told its host keys."""
+        if member.bastion in self.refused or not self.look(member.bastion).host_keys:
+            return None
+        return Program(word, self.bindings(member), ("--yes",))
 
     def bindings(self, member: Member) -> tuple[dict[str, str], ...]:
         """The host's tunnels, as its program is told them, the bastion's host keys among it."""
@@ -114,27 +156,32 @@ class Fleet:
 
 
 def read(inventory: Any) -> Fleet:
-    """The fleet of an inventory; `DeployError` with everything in its data that cannot be right.
+    """The fleet of an inventory; `DeployError` with everything in its data that cannot be right."""
+    fleet, errors = examine(inventory)
+    if errors:
+        raise DeployError(said(errors))
+    return fleet
+
+
+def examine(inventory: Any) -> tuple[Fleet, list[InputError]]:
+    """The fleet of an inventory, and everything in its data that cannot be right.
 
     The group ``bastions`` holds the bastions; all others are hosts.
     """
     machines = {str(machine.name): machine for machine in inventory}
     bastions = {name: machine for name, machine in machines.items() if "bastions" in machine.groups}
-    members, errors = {}, []
+    members: dict[str, Member] = {}
+    errors: list[InputError] = []
     if not bastions:
-        raise DeployError(str(InputError("no-bastion")))
+        return Fleet({}, {}), [InputError("no-bastion")]
     for name, machine in machines.items():
-        if name in bastions:
-            continue
-        try:
-            members[name] = _member(machine, bastions)
-        except InputError as problem:
-            errors.append(problem)
+        if name not in bastions:
+            member, wrong = _member(machine, bastions)
+            errors += wrong
+            if member is not None:
+                members[name] = member
     fleet = Fleet(bastions, members)
-    errors += _clashes(fleet)
-    if errors:
-        raise DeployError(said(errors))
-    return fleet
+    return fleet, errors + _clashes(fleet)
 
 
 def said(errors: list[InputError]) -> str:
@@ -142,21 +189,31 @@ def said(errors: list[InputError]) -> str:
     return "the fleet is not as it must be:\n" + "\n".join(str(each) for each in errors)
 
 
-def _member(machine: Any, bastions: Mapping[str, Any]) -> Member:
+def _member(machine: Any, bastions: Mapping[str, Any]) -> tuple[Member | None, list[InputError]]:
+    """A host, or every error in its data."""
     name = str(machine.name)
+    errors: list[InputError] = []
     bastion = str(machine.data.get("bastion") or next(iter(bastions)))
     if bastion not in bastions:
-        raise InputError("not-a-bastion", where=f"{name}: bastion", value=ascii(bastion))
-    called = machine.data.get("host_name")
+        errors.append(InputError("not-a-bastion", where=f"{name}: bastion", value=ascii(bastion)))
+    named = machine.data.get("host_name")
     tunnels = machine.data.get("tunnels")
     tunnels = [{}] if tunnels is None else tunnels
+    # Anything but a list is one bad tunnel, and reported as such.
+    tunnels = list(tunnels) if isinstance(tunnels, (list, tuple)) else [tunnels]
     for index, each in enumerate(tunnels):
         probe = {"port": 1024, **each, "bastion": "t@b", "key": KEY} if isinstance(each, dict) else each
-        _, errors = Tunnel.from_mapping(probe, f"{name}: tunnels[{index}]")
-        if errors:
-            raise errors[0]
-    key = str(machine.data.get("key") or KEY)
-    return Member(machine, HostName(called) if called else host_name(name), bastion, tuple(tunnels), key)
+        errors += Tunnel.from_mapping(probe, f"{name}: tunnels[{index}]")[1]
+    key = machine.data.get("key") or KEY
+    for field_, kind, value in (("host_name", HostName, named), ("key", KeyPath, key)):
+        try:
+            value is None or kind(value)
+        except InputError as problem:
+            errors.append(InputError(problem.slug, where=f"{name}: {field_}", **problem.facts))
+    if errors:
+        return None, errors
+    called = HostName(named) if named else host_name(name)
+    return Member(machine, called, bastion, tuple(tunnels), str(key)), []
 
 
 def _clashes(fleet: Fleet) -> list[InputError]:

@@ -6,7 +6,7 @@ from scitex_ssh import __version__
 from scitex_ssh.bastion.plans import PLANS, TEXTS
 from scitex_ssh.plan.program import program
 
-MODULES = ("base", "steps", "proof", "sshd", "accounts", "gate")
+MODULES = ("base", "steps", "proof", "sshd", "hostkeys", "accounts", "gate")
 
 
 def bastion_program(entry: str = 'gate "$@"') -> str:

@@ -51,6 +51,20 @@ def ready() -> Plan:
     )
 
 
+def next_host_keys() -> Plan:
+    """New host keys stand beside those of the machine, for everybody to be told of them."""
+    return Plan(
+        (_step("host_keys", "new host keys, not shown yet", "next_are_made", "make_next", "files"),), {}
+    )
+
+
+def take_host_keys() -> Plan:
+    """The new host keys take the place of the old ones; sshd has been seen to show them."""
+    return Plan(
+        (_step("host_keys", "sshd shows the new host keys", "none_is_next", "take_next", "files"),), {}
+    )
+
+
 def authorize() -> Plan:
     """A host's account, and the line of its key."""
     return Plan(
@@ -139,6 +153,8 @@ def _step(kind: str, title: str, test: str, apply: str, phase: str, show: str = 
 
 PLANS = {
     "ready": ready(),
+    "next_host_keys": next_host_keys(),
+    "take_host_keys": take_host_keys(),
     "authorize": authorize(),
     "revoke": revoke(),
     "plain_authorize": plain_authorize(),

@@ -29,6 +29,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway": "scitex_ssh.cli.gateway:gateway",
     "bastion": "scitex_ssh.cli.bastion:bastion",
     "config": "scitex_ssh.cli.policy:config_group",
+    "fleet": "scitex_ssh.cli.fleet:fleet",
     "forward": "scitex_ssh.cli.forward:forward",
     "key": "scitex_ssh.cli.key:key",
     "list-python-apis": "scitex_ssh.cli.about:list_python_apis",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from scitex_ssh import client_files
 from scitex_ssh.cli import present
 from scitex_ssh.errors import Exit, InputError, error
 from scitex_ssh.health import standing
@@ -121,36 +122,13 @@ _PLAIN = {
 def _write(machine: Machine, via: Sequence[str]) -> None:
     """Put the machine's block into our own file, in place of an older one of the same name."""
     folder = Path(_FOLDER).expanduser()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     block = config([machine], f"{_FOLDER}/scitex-ssh.known_hosts", via)
-    _put(folder / "scitex-ssh", _without(folder / "scitex-ssh", f"Host {machine.name}", "Host ") + block)
-    known = folder / "scitex-ssh.known_hosts"
-    _put(known, _without(known, f"{machine.name} ", "") + pins([machine]))
+    ours, known = folder / "scitex-ssh", folder / "scitex-ssh.known_hosts"
+    others = client_files.without(client_files.read(ours), f"Host {machine.name}", "Host ")
+    client_files.put(ours, others + block)
+    others = client_files.without(client_files.read(known), f"{machine.name} ", "")
+    client_files.put(known, others + pins([machine]))
     print(f"Written: {folder}/scitex-ssh")
-    if not _included(folder.parent / "config"):
+    if not client_files.includes(folder.parent / "config", "config.d/scitex-ssh"):
         print("Not used yet: put this line at the top of ~/.ssh/config (it is yours, and is left alone):")
         print("  Include config.d/scitex-ssh")
-
-
-def _without(path: Path, begin: str, unit: str) -> str:
-    """The text of a file without the unit (a line, or what begins with ``unit``) that begins so."""
-    kept, skipping = [], False
-    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        if line.startswith(unit):
-            skipping = line.strip() == begin if unit else line.startswith(begin)
-        if not skipping:
-            kept.append(line)
-    return "".join(f"{line}\n" for line in kept)
-
-
-def _put(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.chmod(0o600)
-    new.replace(path)
-
-
-def _included(path: Path) -> bool:
-    lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
-    words = [line.split() for line in lines]
-    return any(each[0].lower() == "include" and "scitex-ssh" in " ".join(each) for each in words if each)

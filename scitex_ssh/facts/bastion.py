@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pyinfra.api import FactBase, QuoteString, StringCommand
 
 from scitex_ssh.bastion import bastion_program
-from scitex_ssh.facts.tunnels import unpacking
+from scitex_ssh.facts.tunnels import Program, unpacking
 from scitex_ssh.plan.report import Report, read_line
 from scitex_ssh.render.tunnel_key import key_program
 
@@ -76,14 +76,58 @@ class TunnelKey(FactBase[str]):
 
     def process(self, output: Iterable[str]) -> str:
         """The line of the key; stray words are passed over."""
-        for line in output:
-            kind, _, public = line.partition("\t")
-            if kind == "public":
-                return public.strip()
-        return ""
+        return _public(output)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a host.
+
+    Attributes:
+        public: the public half of the key of its tunnels, or "".
+        user: the account that keeps them.
+        host_keys: its own host keys, each ``type base64``.
+        drift: what set-up would change, where it was asked.
+    """
+
+    public: str = ""
+    user: str = ""
+    host_keys: tuple[str, ...] = ()
+    drift: Report = field(default_factory=Report)
+
+
+class Standing(FactBase[Seen]):
+    """A host's key, its host keys, and what a program for its tunnels would change there: all in one."""
+
+    @staticmethod
+    def default() -> Seen:
+        """Nothing was said."""
+        return Seen()
+
+    def command(self, key: str, user: str, program: Program | None) -> StringCommand:
+        """One round trip."""
+        look = key_command("look", key, user)
+        if program is None:
+            return StringCommand(look, "||", "true")
+        return StringCommand(look, ";", program.command("--machine", "--dry-run"), "||", "true")
+
+    def process(self, output: Iterable[str]) -> Seen:
+        """What was said; lines that are not ours are passed over."""
+        lines = list(output)
+        report = Report([line for line in map(read_line, lines) if line is not None])
+        user = next((text.partition("\t")[2].strip() for text in lines if text.startswith("login\t")), "")
+        return Seen(_public(lines), user, tuple(report.host_keys), report)
 
 
 def key_command(word: str, key: str, user: str, comment: str = "scitex-ssh") -> StringCommand:
-    """The command that shows a host's key, or makes it: what it makes never leaves the host."""
+    """The command of one word about a host's key: what it makes never leaves the host."""
     words = [QuoteString(each) for each in (word, key, user, comment)]
     return StringCommand("sh", "-c", QuoteString(key_program()), "scitex-ssh", *words)
+
+
+def _public(output: Iterable[str]) -> str:
+    for line in output:
+        kind, _, public = line.partition("\t")
+        if kind == "public":
+            return public.strip()
+    return ""

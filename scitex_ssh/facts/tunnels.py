@@ -45,9 +45,9 @@ def unpacking(text: str) -> str:
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     missing = r"error\t\tssh-missing\tprogram=gzip or base64\tpackage=gzip\n"
     return (
-        f"text=$(printf %s {packed} | base64 -d | gzip -dc)\n"
-        f"[ -n \"$text\" ] || {{ printf '{missing}'; exit 10; }}\n"
-        'eval "$text"'
+        f"program_text=$(printf %s {packed} | base64 -d | gzip -dc)\n"
+        f"[ -n \"$program_text\" ] || {{ printf '{missing}'; exit 10; }}\n"
+        'eval "$program_text"'
     )
 
 

@@ -34,7 +34,7 @@ def ready(hosts: int = 100, plain: bool = False) -> Commands:
 
         bastion.ready(name="The bastion is set up", hosts=200, _sudo=True)
     """
-    yield from _converge(Gate("setup", (f"--hosts={hosts}", *_plain(plain))), "set up, and as it was left")
+    yield from converge(Gate("setup", (f"--hosts={hosts}", *_plain(plain))), "set up, and as it was left")
 
 
 @operation()
@@ -64,7 +64,7 @@ def authorized(
     """
     one = {"name": host_name, "ports": ports, "key": key}
     flags = [*host_flags([one] if hosts is None else hosts), *(["--keep"] if keep else []), *_plain(plain)]
-    yield from _converge(Gate("authorize", tuple(flags)), "every host has its line")
+    yield from converge(Gate("authorize", tuple(flags)), "every host has its line")
 
 
 @operation()
@@ -82,7 +82,7 @@ def revoked(host_names: Iterable[str], plain: bool = False) -> Commands:
         bastion.revoked(name="lab1 is gone", host_names=["lab1"], _sudo=True)
     """
     flags = [f"--name={name}" for name in _checked(HostName(each) for each in host_names)]
-    yield from _converge(Gate("revoke", (*flags, *_plain(plain))), "none of them is known", gone=True)
+    yield from converge(Gate("revoke", (*flags, *_plain(plain))), "none of them is known", gone=True)
 
 
 def host_flags(hosts: Iterable[Mapping[str, object]]) -> list[str]:
@@ -112,7 +112,8 @@ def _plain(plain: bool) -> tuple[str, ...]:
     return ("--plain",) if plain else ()
 
 
-def _converge(gate: Gate, nothing: str, gone: bool = False) -> Commands:
+def converge(gate: Gate, nothing: str, gone: bool = False) -> Commands:
+    """Look by one remote command, and act by one more when something is due."""
     drift = host.get_fact(BastionDrift, gate=gate)
     errors = [each for each in drift.errors if not (gone and each.slug == "no-such-host")]
     if not errors and not drift.changed:

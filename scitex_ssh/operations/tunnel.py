@@ -14,6 +14,7 @@ from pyinfra.api import OperationValueError, StringCommand, operation
 from scitex_ssh.errors import InputError
 from scitex_ssh.facts.tunnels import Drift, Program
 from scitex_ssh.model import Port, Tunnel, TunnelName
+from scitex_ssh.operations.lasting import Lasting
 from scitex_ssh.plan.program import bind, which
 from scitex_ssh.plan.report import Report
 
@@ -183,12 +184,13 @@ def converge(program: Program) -> Commands:
         host.noop("every tunnel is as wanted, and proven" if program.word == "setup" else "gone")
         return
     if not state.is_executing:
-        _show(drift)
+        show_drift(drift)
     # Also where the look found an error: the program says it in full, and only this host fails.
-    yield program.command()
+    yield Lasting(program.command())
 
 
-def _show(drift: Report) -> None:
+def show_drift(drift: Report) -> None:
+    """What would be done, and with --diff the lines."""
     for problem in drift.errors:
         logger.error(f"{host.print_prefix}{problem}")
     for event in drift.events:

@@ -18,12 +18,16 @@ class Way:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine that tunnels lead to: its name for clients, who logs in, its host keys, and the ways."""
+    """A machine that tunnels lead to: its name for clients, who logs in, its host keys, and the ways.
+
+    ``identity`` is the path of the key that its user is let in by, where ssh is not to choose.
+    """
 
     name: str
     user: str
     host_keys: tuple[str, ...]
     ways: tuple[Way, ...]
+    identity: str = ""
 
 
 def config(machines: Iterable[Machine], known_hosts: str, via: Sequence[str] = ()) -> str:
@@ -43,6 +47,7 @@ def _block(machine: Machine, known_hosts: str, via: Sequence[str]) -> str:
         f"    HostName {'localhost' if host in ('', '*', '0.0.0.0', '[::]') else host.strip('[]')}",
         *([f"    Port {port}"] if port.isdigit() else []),
         *([f"    User {machine.user}"] if machine.user else []),
+        *([f"    IdentityFile {machine.identity}"] if machine.identity else []),
         # The key is the machine's own, whichever bastion and port it is reached through.
         f"    HostKeyAlias {machine.name}",
         f"    UserKnownHostsFile {known_hosts}",

@@ -199,14 +199,21 @@ def cli(world: World, *words: str, **options: Any) -> Result:
 # pyinfra, from a machine in alice's home
 
 
-def pyinfra(world: World, *words: str | Path) -> Result:
+def pyinfra(world: World, *words: str | Path, home: Path | None = None) -> Result:
     """Run pyinfra in the router's namespace, from where the workstation can be reached."""
+    return operator(world, sys.executable, "-m", "pyinfra", *words, home=home)
+
+
+# ssh finds its files by the account's entry, whatever HOME is: so they are mounted where it looks.
+AT_HOME = 'mkdir -p ~/.ssh "$0" && mount --bind "$0" ~/.ssh && exec "$@"'
+
+
+def operator(world: World, *words: str | Path, home: Path | None = None) -> Result:
+    """Run a command in the router's namespace; with ``home`` as its ~/.ssh, where it would write there."""
     assert world.workstation.router is not None
+    mounted = () if home is None else ("unshare", "-m", "sh", "-c", AT_HOME, str(home))
     done = subprocess.run(
-        [
-            *("ip", "netns", "exec", world.workstation.router.namespace),
-            *(sys.executable, "-m", "pyinfra", *map(str, words)),
-        ],
+        ["ip", "netns", "exec", world.workstation.router.namespace, *mounted, *map(str, words)],
         cwd=CHECKOUT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -88,8 +88,13 @@ as_user() {
     fi
 }
 
-# This program's own text, which may stand in a file that holds more, as work/program.
+# This program's own text, which may stand in a file that holds more, as work/program. Whoever runs it from a
+# variable (program_text) has no file.
 copy_program() {
+    if [ -n "${program_text-}" ]; then
+        printf '%s\n' "$program_text" >"$work/program"
+        return
+    fi
     sed -n '/^# scitex-ssh program begins$/,/^{ .*; exit; }$/p' "$0" >"$work/program" 2>/dev/null && [ -s "$work/program" ]
 }
 
@@ -162,7 +167,8 @@ become_root() {
         problem sudo-missing path="$path" user="$me"
         return
     fi
-    if ! copy_program; then
+    # pyinfra becomes root by itself where it is told to, and not where it is not.
+    if [ -n "${program_text-}" ] || ! copy_program; then
         problem script-unreadable
         return
     fi

@@ -31,7 +31,7 @@ gate() {
     word=${1-}
     [ $# = 0 ] || shift
     case $word in
-    setup | authorize | revoke | list | status | look) ;;
+    setup | authorize | revoke | list | status | look | next-host-keys | take-host-keys) ;;
     -h | --help) gate_usage && exit 0 ;;
     --version) printf 'scitex-ssh %s\n' "$version" && exit 0 ;;
     *) usage_problem "it knows setup, authorize, revoke, list and status, not '$(printf '%s' "$word" | tr -c '[:print:]' '?')'" "$program" ;;
@@ -43,8 +43,8 @@ gate() {
     make_work || finish
     # A look needs root as well: the files of the keys are root's to list.
     if [ "$plain" = 0 ] && [ "$me" != root ]; then become_root "$word" "$@" || finish; fi
-    case $word:$dry_run in authorize:0 | revoke:0 | setup:0) [ "$plain" = 1 ] || only_one || finish ;; esac
-    "gate_$word"
+    case $word:$dry_run in authorize:0 | revoke:0 | setup:0 | *-host-keys:0) [ "$plain" = 1 ] || only_one || finish ;; esac
+    "gate_$(echo "$word" | tr - _)"
     finish
 }
 
@@ -172,6 +172,17 @@ gate_setup() {
     converge ready && return
     sshd_back
     problem sshd-refused why="${refused:-it said nothing}"
+}
+
+# For a fleet: what each is told of in time (look), before sshd shows it.
+gate_next_host_keys() {
+    t_name=bastion
+    converge next_host_keys || problem sshd-refused why="${refused:-it said nothing}"
+}
+gate_take_host_keys() {
+    t_name=bastion
+    trap '' INT TERM HUP
+    converge take_host_keys || problem sshd-refused why="${refused:-it said nothing}"
 }
 
 is_ready() { [ "$plain" = 1 ] || { derive_sshd && ready_is_true; }; }
@@ -338,5 +349,5 @@ gate_look() {
     gate_list
     dry_run=1
     gate_setup
-    cat /etc/ssh/ssh_host_*_key.pub 2>/dev/null | while read -r kind blob _; do tell host-key "$kind" "$blob"; done
+    cat /etc/ssh/ssh_host_*_key.pub /etc/ssh/ssh_host_*_key.next.pub 2>/dev/null | while read -r kind blob _; do tell host-key "$kind" "$blob"; done
 }

@@ -134,6 +134,14 @@ reload_sshd() {
     systemctl -q is-active ssh.socket || systemctl -q is-active sshd.socket
 }
 
+# own_address: where sshd listens, seen from here.
+own_address() {
+    address=$(sshd -T 2>/dev/null | sed -n 's/^listenaddress //p' | head -n 1)
+    port=${address##*:} address=${address%:*}
+    port=${port:-22}
+    case $address in 0.0.0.0 | '') address=127.0.0.1 ;; '[::]') address=::1 ;; \[*) address=${address#\[} address=${address%\]} ;; esac
+}
+
 # fresh_login: a key made now, for the account that is there for it, is let in and runs its forced command.
 fresh_login() {
     login_key=$work/login
@@ -142,15 +150,13 @@ fresh_login() {
     (umask 077 && printf 'restrict,command="exec echo scitex-ssh let in" %s\n' "$(cat "$login_key.pub")" >"$login_file") &&
         chown root:scitex-ssh "$login_file" && chmod 640 "$login_file"
     sed 's/^/scitex-ssh-bastion /' /etc/ssh/ssh_host_*_key.pub >"$work/login.known"
-    address=$(sshd -T 2>/dev/null | sed -n 's/^listenaddress //p' | head -n 1)
-    port=${address##*:} address=${address%:*}
-    case $address in 0.0.0.0 | '') address=127.0.0.1 ;; '[::]') address=::1 ;; \[*) address=${address#\[} address=${address%\]} ;; esac
+    own_address
     tries=0
     while :; do
         answer=$(ssh -n -T -F none -i "$login_key" -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes \
             -o PreferredAuthentications=publickey -o StrictHostKeyChecking=yes -o HostKeyAlias=scitex-ssh-bastion \
             -o "UserKnownHostsFile=$work/login.known" -o GlobalKnownHostsFile=/dev/null -o ControlPath=none \
-            -o ConnectTimeout=5 -p "${port:-22}" scitex-ssh@"$address" 2>"$work/login.said")
+            -o ConnectTimeout=5 -p "$port" scitex-ssh@"$address" 2>"$work/login.said")
         [ "$answer" != "scitex-ssh let in" ] || break
         tries=$((tries + 1))
         # It may be at reading its configuration just now.
