@@ -356,6 +356,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     ),
     # --- who keeps the tunnel -----------------------------------------------------------------
     Problem(
+        "made-elsewhere",
+        Exit.CONFIGURATION,
+        "tunnel {name} was made elsewhere, in {place}, and scitex-ssh removes only what it set up.",
+        "end it there: disable the unit (systemctl disable --now), or take the line out and end its ssh.",
+    ),
+    Problem(
         "keeper-user",
         Exit.CONFIGURATION,
         "{keeper} keeps a tunnel of the user {user}, and somebody else is running this.",

@@ -18,7 +18,7 @@ Binding = Mapping[str, str]
 
 MODULES = (
     *("base", "policy", "steps", "keepers", "former", "forwards", "tunnel", "hops", "bastion", "proof"),
-    *("kinds", "beside", "flow", "status", "causes", "doctor"),
+    *("kinds", "beside", "flow", "older", "status", "causes", "doctor"),
 )
 BEGINS = "# scitex-ssh program begins"
 

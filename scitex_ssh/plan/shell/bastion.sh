@@ -144,7 +144,8 @@ check_port() {
     mine)
         tunnel_is_ours && return
         release_port && return
-        problem port-taken port="$t_port" evidence="another ssh of this machine forwards it already"
+        other=$(older_on "$t_port")
+        problem port-taken port="$t_port" evidence="another ssh of this machine forwards it already${other:+, started by $other}"
         ;;
     other) problem port-taken port="$t_port" evidence="an SSH server with another host key answers there" ;;
     strange) problem port-taken port="$t_port" evidence="what answers there does not speak SSH" ;;

@@ -285,6 +285,7 @@ restart_held() { stop_held && start_held; }
 keeper_is_up() {
     case $t_keeper in
     foreground) ;;
+    older) older_runs ;;
     systemd | systemd-user) unit_is_active "$t_unit" ;;
     *) held_pid >/dev/null ;;
     esac

@@ -63,6 +63,7 @@ fill_in() {
     fi
     keep_picked
     derive_forwards || return
+    find_older
     t_key=$(at_home "$t_key")
     t_key_json=$(json_text "$t_key")
     t_key_access=$(text_credential)
