@@ -130,6 +130,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "give the content of the .pub file of a key.",
     ),
     Problem(
+        "bad-hook",
+        Exit.USAGE,
+        "{value} is not a command for on_up or on_down: {why}.",
+        "give one line for the shell (logger 'tunnel is up').",
+    ),
+    Problem(
         "bad-keepalive",
         Exit.USAGE,
         "{value} is not a keepalive: {why}.",

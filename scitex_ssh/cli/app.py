@@ -241,6 +241,8 @@ _accept_listening = click.option(
 @_both
 @click.command("setup", context_settings=SETTINGS)
 @describing
+@click.option("--on-up", metavar="COMMAND", help="Run once whenever the tunnel has come up, as its user.")
+@click.option("--on-down", metavar="COMMAND", help="The same when it is lost.")
 @_accept_new
 @_fingerprint
 @_accept_listening

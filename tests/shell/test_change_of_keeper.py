@@ -55,12 +55,12 @@ class Machine:
             if shutil.which(server):
                 subprocess.run(_QUIT[server], capture_output=True, check=False)
 
-    def setup(self, keeper: str) -> Answer:
+    def setup(self, keeper: str, **more: str) -> Answer:
         """Set the tunnel up with that keeper."""
         bastion = f"{demo._me()}@127.0.0.1:{self.ports[0]}"
         forward = f"{self.ports[2]}:127.0.0.1:{self.ports[1]}"
         tunnel = Tunnel.of(
-            None, bastion, str(self.key), remote=[forward], name=NAME, keeper=keeper, user=demo._me()
+            None, bastion, str(self.key), remote=[forward], name=NAME, keeper=keeper, user=demo._me(), **more
         )
         return self.run(shell.baked("setup", [tunnel]), "--accept-new-host-key", "--yes")
 

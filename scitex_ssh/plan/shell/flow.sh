@@ -42,7 +42,7 @@ forget() {
     t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access='' t_port=''
     t_jumps='' t_jump_keys='' t_proxy='' t_jump_hosts='' t_hops=0
     t_name='' t_forwards='' t_engine=ssh t_keepalive=default
-    t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host='' t_host_keys='' t_former='' t_was='' t_older=''
+    t_on_up='' t_on_down='' t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host='' t_host_keys='' t_former='' t_was='' t_older=''
 }
 
 kept="name folder unit unit_file state port bastion bastion_host bastion_port bastion_user login known_name known_hosts"
@@ -51,7 +51,7 @@ kept="$kept kind listen listen_host dial where says target target_host target_po
 kept="$kept host_keys alive_interval alive_count connect_timeout keeper plan scope chosen"
 kept="$kept on_host service log owner host home local config runtime states states_of_all state_home"
 kept="$kept jumps jump_keys jump_hosts jump_blocks jumps_json way_notes hops hop_logins proxy proxy_command reach_timeout"
-kept="$kept shell login_file shell_file fish_file former was older"
+kept="$kept shell login_file shell_file fish_file former was older on_up on_down on_up_json on_down_json hook_notes"
 # keep N, recall N: the values of tunnel N, put by and taken up again.
 keep() { for value in $kept; do eval "k_${1}_$value=\${t_$value-}"; done; }
 recall() { for value in $kept; do eval "t_$value=\$k_${1}_$value"; done; }
