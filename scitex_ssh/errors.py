@@ -313,6 +313,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "chmod 600 {key}.",
     ),
     Problem(
+        "home-too-open",
+        Exit.UNHEALTHY,
+        "others can write to {path}, so the sshd of this machine takes no key of {user} (StrictModes).",
+        "chmod go-w {path}.",
+    ),
+    Problem(
         "key-public",
         Exit.CONFIGURATION,
         "{key} is a public key, and the private one is needed.",

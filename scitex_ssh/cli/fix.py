@@ -22,6 +22,7 @@ def mend(
     wanted: str | None,
     *,
     yes: bool,
+    accept_new: bool,
     asking: bool,
 ) -> api.Result:
     """What is so when no offer is left or one was declined; each fix is followed by another look.
@@ -29,18 +30,18 @@ def mend(
     Args:
         given: bastion, key and user, as flags.
         wanted: the port or the name of one that stands.
-        yes: take every fix.
+        yes: take every fix but those that somebody has to see first.
+        accept_new: take a host key that is not known, too.
         asking: there is a terminal to ask on.
     """
-    failed = any(each.verdict == "failed" for each in result.report.checks)
-    way = _way(given, wanted) if failed else None
+    way = _way(given, wanted) if _slugs(result) else None
     tried = set()
     while way is not None:
-        slug = next((each.slug for each in result.report.checks if each.verdict == "failed"), "")
-        offer = fix(slug, way) if slug and slug not in tried else None
         # What did not help once would not help again.
+        left = (each for each in _slugs(result) if each not in tried)
+        slug, offer = next(((each, found) for each in left if (found := fix(each, way))), ("", None))
         tried.add(slug)
-        if offer is None or not _taken(offer, yes, asking):
+        if offer is None or not _taken(offer, accept_new if offer.shown else yes, asking):
             return result
         why = offer.apply()
         if why:
@@ -50,13 +51,21 @@ def mend(
     return result
 
 
+def _slugs(result: api.Result) -> list[str]:
+    """What was found: the cause alone, or what could go wrong one day."""
+    checks = result.report.checks
+    failed = [each.slug for each in checks if each.verdict == "failed"]
+    return failed or [each.slug for each in checks if each.verdict == "warning"]
+
+
 def _taken(offer: Fix, yes: bool, asking: bool) -> bool:
     print(f"Can be fixed: {offer.title}.\n{offer.shown}", end="", file=sys.stderr)
     if yes:
         return True
     if asking:
         return click.confirm("Do it?", default=False, err=True)
-    print("Nobody can be asked here: --yes does it.", file=sys.stderr)
+    flag = "--accept-new-host-key" if offer.shown else "--yes"
+    print(f"Nobody can be asked here: {flag} does it.", file=sys.stderr)
     return False
 
 

@@ -162,6 +162,7 @@ def test_what_cannot_be_proven_gives_it_back(machine: Machine) -> None:
     failed = machine.setup("screen")
     broken.unlink()
     assert (failed.status, "restored" in failed.stdout) == (1, True), failed
+    assert "what was there before; its tunnel answers again" in failed.stdout, failed
     assert "[step-failed]" in failed.stderr
     assert machine.table.read_text() == table
     assert {path.name: path.read_bytes() for path in config.iterdir() if path.is_file()} == files
@@ -235,6 +236,7 @@ def test_a_line_of_a_crontab_comes_back(machine: Machine, older: str) -> None:
     broken.chmod(0o755)
     failed = machine.setup("screen")
     assert (failed.status, "restored" in failed.stdout) == (1, True), failed
+    assert "what was there before; its tunnel answers again" in failed.stdout, failed
     assert machine.table.read_text() == table
     assert not (machine.home / ".config").exists()
     for _ in range(100):

@@ -226,12 +226,41 @@ drop_from_applying() {
 
 # The state that the snapshots found, again.
 restore() {
-    old=$work/old-$t_name restored=
+    old=$work/old-$t_name restored='' again=
+    for kept_up in "$old/active" "$old/held" "$work/former-$t_name/kept/active" "$work/former-$t_name/kept/held"; do
+        [ ! -e "$kept_up" ] || again=1
+    done
     # It was the former's, which comes back by itself.
     [ ! -e "$work/former-$t_name/kept/retired" ] || rm -f "$old/held"
     same_as_before || { put_back && restored=1; }
     if [ -d "$work/former-$t_name" ]; then former_does restore && restored=1; fi
-    [ -z "$restored" ] || event restored "what was there before"
+    [ -n "$restored" ] || return 0
+    if [ "$again" = 1 ]; then again=$(trap - EXIT && seen_again); fi
+    event restored "what was there before$again"
+}
+# seen_again: whether the tunnel of before works again, in words. Whoever waits for the end is not kept waiting.
+seen_again() {
+    [ -z "${signalled-}${interrupting-}" ] && ! stopped || return 0
+    if [ -n "$t_former" ]; then as_former; fi
+    [ "$t_keeper" = older ] || { recall_standing && derive_forwards; } || return 0
+    accept_listening=1 proven='' reach=alone deadline=$(($(date +%s) + 10))
+    until works_again; do
+        if [ "$(date +%s)" -ge "$deadline" ]; then
+            printf '; its tunnel has not answered within 10 s'
+            return
+        fi
+        sleep 0.3 2>/dev/null || sleep 1
+    done
+    case $proven in listening) printf '; its port is listened on again, which is all that its key can prove' ;; *) printf '; its tunnel answers again' ;; esac
+}
+works_again() {
+    if [ "$t_keeper" != older ]; then
+        is_verified
+        return
+    fi
+    cause='' level=''
+    weigh_older
+    [ "$level" = verified ]
 }
 put_back() {
     if [ -n "$t_unit" ]; then
