@@ -401,7 +401,8 @@ def remove(port: str | None, name: str | None, dry_run: bool, yes: bool, as_json
     "--fix",
     is_flag=True,
     help="Offer to put right what is safe to: the mode of the key, of the home and of ~/.ssh, the "
-    "bastion's host key, lingering, a disabled unit. Each is asked for on a terminal; --yes takes all but the host key.",
+    "bastion's host key, lingering, a disabled unit. Each is asked for on a terminal; --yes takes all but "
+    "the host key.",
 )
 @click.option(
     "--accept-new-host-key",
