@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,16 +40,17 @@ class Meeting:
 
         def communicate(process: Any, *words: Any, **more: Any) -> Any:
             said = told(process, *words, **more)
-            if self.listening:
-                for text in said:
-                    self.hear(text)
+            for text in said:
+                self.hear(text)
             return said
 
         SSHError.__init__ = init  # type: ignore[method-assign]
         subprocess.Popen.communicate = communicate  # type: ignore[method-assign]
 
     def hear(self, text: Any) -> None:
-        """The slugs in what a program printed."""
+        """The slugs in what a program printed, on whichever machine."""
+        if not self.listening:
+            return
         if isinstance(text, str):
             text = text.encode("utf-8", "replace")
         for groups in _PRINTED.findall(text or b""):
@@ -83,12 +83,17 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Pass it on, or keep it."""
+    """Of one of several processes: pass it on."""
     config = session.config
     config.stash[MET].update(MEETING.met & set(CATALOGUE))
     if hasattr(config, "workeroutput"):
         config.workeroutput["met"] = sorted(config.stash[MET])
-        return
-    folder = Path(str(config.rootpath)) / ".pytest_cache"
-    if folder.is_dir():
-        (folder / "errors-met").write_text("".join(f"{each}\n" for each in sorted(config.stash[MET])))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """How many errors of the catalogue were met, and of a run of all tests which were not."""
+    met = config.stash[MET]
+    terminalreporter.write_line(f"errors of the catalogue met: {len(met)} of {len(CATALOGUE)}")
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword:
+        missing = sorted(set(CATALOGUE) - met)
+        terminalreporter.write_line(f"not met: {', '.join(missing) or 'none'}")
