@@ -193,6 +193,8 @@ VARIABLES = {
     "SCITEX_SSH_SECRET_KEY_PATH": "The key, where `-s` is not given. A flag wins.",
     "SCITEX_SSH_CONFIG": "Your own [configuration](configuration.md), in place of "
     "`~/.scitex/ssh/config.yaml`.",
+    "SCITEX_SSH_TUNNEL": "Set for the commands [on_up and on_down](../how-to/hooks.md): the tunnel's name.",
+    "SCITEX_SSH_STATE": "Set for the same: `up` or `down`.",
     "SCITEX_SSH_DEBUG_MODE": "`1`: show every shell command as it is run (`sh -x`), and tracebacks.",
     "SCITEX_SSH_PYTHON": "Read by the .pyz only. A path: use this Python; `search`: try each Python before "
     "it is used; `none`: be the shell program, as on a machine without Python.",
@@ -267,6 +269,7 @@ bastion: tunnel@gw.example.com
 key: ~/.ssh/id_ed25519
 keeper: systemd-user
 keepalive: fast
+on_down: logger -t tunnel "$SCITEX_SSH_TUNNEL is down"
 """
     return _page(
         [

@@ -90,6 +90,8 @@ def setup(
     jump: object = None,
     jump_key: object = None,
     proxy: object = None,
+    on_up: object = None,
+    on_down: object = None,
     accept_new_host_key: bool = False,
     host_key_fingerprint: str | Sequence[str] | None = None,
     accept_listening: bool = False,
@@ -120,6 +122,9 @@ def setup(
         jump_key: the key for the first of them, or a list of keys in their order; by default the tunnel's.
         proxy: for the first connection of the way, ``http://proxy.example.com:3128`` or
             ``socks5://proxy.example.com:1080``.
+        on_up: a command, of one line for the shell, that is run once whenever the tunnel has come up, as its
+            user; by default as ``scitex-ssh config show`` tells.
+        on_down: the same when it is lost.
         accept_new_host_key: trust the bastion's host key, and those of jump hosts, where none is known.
         host_key_fingerprint: ``SHA256:...``; trust it only if this is its fingerprint. A list where
             there are jump hosts.
@@ -152,6 +157,8 @@ def setup(
         jump=jump,
         jump_key=jump_key,
         proxy=proxy,
+        on_up=_hook(on_up, "on_up"),
+        on_down=_hook(on_down, "on_down"),
     )
     flags = [
         *(["--accept-new-host-key"] if accept_new_host_key else []),
@@ -315,6 +322,10 @@ def _given(value: object, name: str, flag: str) -> object:
         how = f"{flag}, or set {defaults.VARIABLES[name]}"
         raise InputError("missing-field", what=name, how=how)
     return found.value
+
+
+def _hook(value: object, name: str) -> object:
+    return defaults.of(name).value if value is None else value
 
 
 def _result(report: Report) -> Result:

@@ -16,7 +16,7 @@ from scitex_ssh.model.text import control_character, shown
 
 ACTIONS = ("tunnels", "exec", "copy", "attach", "forward")
 VERDICTS = ("allow", "deny")
-DEFAULTS = ("bastion", "key", "keeper", "keepalive")
+DEFAULTS = ("bastion", "key", "keeper", "keepalive", "on_up", "on_down")
 
 # The administrator's. A constant, and no variable of the caller's: nobody may point it elsewhere.
 SYSTEM = Path("/etc/scitex-ssh/config.yaml")

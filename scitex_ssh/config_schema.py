@@ -18,6 +18,8 @@ DESCRIBED = {
     "keeper": "What keeps a tunnel alive (auto, systemd, systemd-user, cron, profile, nohup, screen, tmux), "
     "where --keeper is not given.",
     "keepalive": "fast, default, patient, or INTERVALxCOUNT, where --keepalive is not given.",
+    "on_up": "A command that is run whenever a tunnel has come up, as its user, where --on-up is not given.",
+    "on_down": "A command that is run whenever a tunnel is lost, as its user, where --on-down is not given.",
 }
 
 

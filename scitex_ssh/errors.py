@@ -130,6 +130,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "give the content of the .pub file of a key.",
     ),
     Problem(
+        "bad-hook",
+        Exit.USAGE,
+        "{value} is not a command for on_up or on_down: {why}.",
+        "give one line for the shell (logger 'tunnel is up').",
+    ),
+    Problem(
         "bad-keepalive",
         Exit.USAGE,
         "{value} is not a keepalive: {why}.",
@@ -344,6 +350,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "chmod 600 {key}.",
     ),
     Problem(
+        "home-too-open",
+        Exit.UNHEALTHY,
+        "others can write to {path}, so the sshd of this machine takes no key of {user} (StrictModes).",
+        "chmod go-w {path}.",
+    ),
+    Problem(
         "key-public",
         Exit.CONFIGURATION,
         "{key} is a public key, and the private one is needed.",
@@ -392,6 +404,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "{log} tells more.",
     ),
     # --- who keeps the tunnel -----------------------------------------------------------------
+    Problem(
+        "made-elsewhere",
+        Exit.CONFIGURATION,
+        "tunnel {name} was made elsewhere, in {place}, and scitex-ssh removes only what it set up.",
+        "end it there: disable the unit (systemctl disable --now), or take the line out and end its ssh.",
+    ),
     Problem(
         "keeper-user",
         Exit.CONFIGURATION,

@@ -241,6 +241,10 @@ def describing(command: Command) -> Command:
     return command
 
 
+_on_up = click.option(
+    "--on-up", metavar="COMMAND", help="Run once whenever the tunnel has come up, as its user."
+)
+_on_down = click.option("--on-down", metavar="COMMAND", help="The same when it is lost.")
 _accept_new = click.option(
     "--accept-new-host-key", is_flag=True, help="Trust the bastion's host key where none is known."
 )
@@ -260,6 +264,8 @@ _accept_listening = click.option(
 @_both
 @click.command("setup", context_settings=SETTINGS)
 @describing
+@_on_up
+@_on_down
 @_accept_new
 @_fingerprint
 @_accept_listening
@@ -409,12 +415,20 @@ def remove(
 @click.option(
     "--fix",
     is_flag=True,
-    help="Offer to put right what is safe to: the mode of the key, the bastion's host key, lingering, a "
-    "disabled unit. Each is asked for on a terminal; --yes takes all.",
+    help="Offer to put right what is safe to: the mode of the key, of the home and of ~/.ssh, the "
+    "bastion's host key, lingering, a disabled unit. Each is asked for on a terminal; --yes takes all but "
+    "the host key.",
+)
+@click.option(
+    "--accept-new-host-key",
+    is_flag=True,
+    help="With --fix: take the host key of a bastion that is not known, too.",
 )
 @_yes
 @_json
-def doctor(as_json: bool, bundle: Path | None, fix: bool, yes: bool, **flags: Any) -> int:
+def doctor(
+    as_json: bool, bundle: Path | None, fix: bool, yes: bool, accept_new_host_key: bool, **flags: Any
+) -> int:
     """Find what is wrong with a tunnel: the checks in the order in which SSH happens.
 
     Without --fix nothing is changed. The first check that failed is the cause; those behind it are not
@@ -425,7 +439,9 @@ def doctor(as_json: bool, bundle: Path | None, fix: bool, yes: bool, **flags: An
         how = "-p or -n for one that stands, or -b and -s for a new one"
         raise error("missing-field", what="tunnel", how=how)
     tell = _quiet if as_json else present.line
-    described = {each: flags[each] for each in ("target", "user", "jump", "jump_key", "proxy")}
+    described = {
+        each: value for each, value in flags.items() if each not in ("port", "bastion", "secret_key", "name")
+    }
 
     def examine() -> api.Result:
         return api.doctor(port, bastion, key, name=name, tell=tell, **described)
@@ -436,7 +452,9 @@ def doctor(as_json: bool, bundle: Path | None, fix: bool, yes: bool, **flags: An
 
         given = {"bastion": bastion, "key": key, "user": flags["user"]}
         asking = not as_json and _terminal()
-        result = offers.mend(result, examine, given, port or name, yes=yes, asking=asking)
+        result = offers.mend(
+            result, examine, given, port or name, yes=yes, accept_new=accept_new_host_key, asking=asking
+        )
     if bundle is not None:
         from scitex_ssh.health import bundle as support
 
@@ -457,6 +475,8 @@ def script() -> None:
 
 @script.command("setup")
 @describing
+@_on_up
+@_on_down
 def script_setup(secret_key: str | None, bastion: Sequence[str], port: str | None, **flags: Any) -> int:
     """Print a script that sets one tunnel up."""
     tunnels = api.each_described(port, bastion or None, secret_key, **flags)

@@ -13,6 +13,7 @@ from scitex_ssh.errors import error
 from scitex_ssh.health import standing
 from scitex_ssh.health.fixes import Fix, Way, fix
 from scitex_ssh.model import Destination
+from scitex_ssh.plan.report import Check
 
 
 def mend(
@@ -22,6 +23,7 @@ def mend(
     wanted: str | None,
     *,
     yes: bool,
+    accept_new: bool,
     asking: bool,
 ) -> api.Result:
     """What is so when no offer is left or one was declined; each fix is followed by another look.
@@ -29,19 +31,23 @@ def mend(
     Args:
         given: bastion, key and user, as flags.
         wanted: the port or the name of one that stands.
-        yes: take every fix.
+        yes: take every fix but those that somebody has to see first.
+        accept_new: take a host key that is not known, too.
         asking: there is a terminal to ask on.
     """
-    tried = set()
+    tried: set[tuple[str | None, str]] = set()
     while True:
-        check = next((each for each in result.report.checks if each.verdict == "failed"), None)
-        if check is None or (check.tunnel, check.slug) in tried:
-            return result
         # What did not help once would not help again.
-        tried.add((check.tunnel, check.slug))
-        way = _way(given, check.tunnel or wanted)
-        offer = fix(check.slug, way) if way else None
-        if offer is None or not _taken(offer, yes, asking):
+        left = (each for each in _found(result) if (each.tunnel, each.slug) not in tried)
+        for check in left:
+            tried.add((check.tunnel, check.slug))
+            way = _way(given, check.tunnel or wanted)
+            offer = fix(check.slug, way) if way else None
+            if offer is not None:
+                break
+        else:
+            return result
+        if not _taken(offer, accept_new if offer.shown else yes, asking):
             return result
         why = offer.apply()
         if why:
@@ -50,13 +56,21 @@ def mend(
         result = examine()
 
 
+def _found(result: api.Result) -> list[Check]:
+    """The cause alone, or what could go wrong one day."""
+    checks = result.report.checks
+    failed = [each for each in checks if each.verdict == "failed"]
+    return failed or [each for each in checks if each.verdict == "warning"]
+
+
 def _taken(offer: Fix, yes: bool, asking: bool) -> bool:
     print(f"Can be fixed: {offer.title}.\n{offer.shown}", end="", file=sys.stderr)
     if yes:
         return True
     if asking:
         return click.confirm("Do it?", default=False, err=True)
-    print("Nobody can be asked here: --yes does it.", file=sys.stderr)
+    flag = "--accept-new-host-key" if offer.shown else "--yes"
+    print(f"Nobody can be asked here: {flag} does it.", file=sys.stderr)
     return False
 
 

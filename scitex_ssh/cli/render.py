@@ -85,7 +85,8 @@ def _recalled(stands: standing.Standing) -> Tunnel:
     if hops:
         rest["jump"] = [_login(each) for each in hops]
         rest["jump_key"] = [each["key"] for each in hops]
-    rest["proxy"] = said.get("proxy") or None
+    for name in ("proxy", "on_up", "on_down"):
+        rest[name] = said.get(name) or None
     return Tunnel.of(None, said["bastion"], said["key"], name=stands.name, **flags, **rest)
 
 

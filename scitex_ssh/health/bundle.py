@@ -34,6 +34,8 @@ _MOST = 30000
 _PRIVATE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
+# The commands on_up and on_down, in ssh_config and in tunnel.json, may hold a token of some service.
+_HOOK = re.compile(r'^(# on_(?:up|down): |  "on_(?:up|down)": "(?!",?$)).+?("?,?)$', re.MULTILINE)
 
 
 def contents(
@@ -51,7 +53,11 @@ def contents(
         "versions.txt": _versions(),
         **dict(_tunnels(standing.tunnels() if tunnels is None else tunnels)),
     }
-    return {name: _PRIVATE.sub("[a private key was here]", text) for name, text in texts.items()}
+    return {name: _without_secrets(text) for name, text in texts.items()}
+
+
+def _without_secrets(text: str) -> str:
+    return _HOOK.sub(r"\1[a command was here]\2", _PRIVATE.sub("[a private key was here]", text))
 
 
 def write(path: Path, texts: Mapping[str, str]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from scitex_ssh.model import Destination
 
+OTHERS_WRITE = 0o022
+
 
 @dataclass(frozen=True)
 class Way:
@@ -31,7 +33,7 @@ class Fix:
         title: what becomes so.
         argv: the command.
         text: what it reads.
-        shown: what a person has to see first.
+        shown: what a person has to see first; "" where a general yes is enough.
     """
 
     title: str
@@ -53,6 +55,8 @@ def fix(slug: str, way: Way) -> Fix | None:
     """The fix for what a check found; None where a person has to decide."""
     if slug == "key-too-open":
         return Fix(f"nobody else can read {way.key}", _as(way.user, "chmod", "600", way.key))
+    if slug == "home-too-open":
+        return _closed(way.user)
     if slug == "host-key-unknown":
         return _known(way)
     if slug == "unit-disabled" and way.unit is not None:
@@ -61,6 +65,21 @@ def fix(slug: str, way: Way) -> Fix | None:
     if slug == "linger-missing":
         return Fix(f"{way.user} lingers", ("loginctl", "enable-linger", way.user))
     return None
+
+
+def _closed(user: str) -> Fix | None:
+    """What sshd wants nobody else to be able to write to."""
+    home = Path(_home(user))
+    places = [home, home / ".ssh", home / ".ssh/authorized_keys"]
+    open_ones = [str(each) for each in places if each.exists() and each.stat().st_mode & OTHERS_WRITE]
+    if not open_ones:
+        return None
+    return Fix(f"nobody else can write to {', '.join(open_ones)}", _as(user, "chmod", "go-w", *open_ones))
+
+
+def _home(user: str) -> str:
+    named = user or getpass.getuser()
+    return os.path.expanduser(f"~{named}")  # noqa: PTH111  # Path.expanduser raises where there is no such user
 
 
 def _as(user: str, *command: str) -> tuple[str, ...]:
@@ -92,8 +111,7 @@ def _known(way: Way) -> Fix | None:
     shown = "".join(f"  {each[1]} {each[-1]}\n" for each in prints if len(each) > 2)
     append = 'umask 077; mkdir -p "$HOME/.ssh" && cat >>"$HOME/.ssh/known_hosts"'
     user = way.user or getpass.getuser()
-    home = os.path.expanduser(f"~{user}")  # noqa: PTH111  # Path.expanduser raises where there is no such user
-    argv = _as(user, "env", f"HOME={home}", "sh", "-c", append)
+    argv = _as(user, "env", f"HOME={_home(user)}", "sh", "-c", append)
     return Fix(f"{host} is known by the keys that it shows now", argv, text, shown)
 
 

@@ -52,6 +52,45 @@ random() { od -An -v -N"$1" -tx1 /dev/urandom 2>/dev/null | tr -d ' \n'; }
 # session from that of another machine with the same key.
 named() { sed "s/\(RemoteCommand .*' scitex-ssh\) /\1-$name /" "$folder/ssh_config" >"$state/ssh_config"; }
 
+# announce up|down [SECONDS]: the command that the tunnel has for it, once for each change. Nobody waits for it but, for
+# so many seconds, who is about to end; after a minute it has had its time.
+announce() {
+    [ "$(cat "$state/told" 2>/dev/null)" != "$1" ] || return 0
+    case $1 in up) hook=$on_up ;; *) hook=$on_down ;; esac
+    echo "$1" >"$state/told"
+    [ -n "$hook" ] || return 0
+    bound=
+    if command -v timeout >/dev/null 2>&1; then bound="timeout -s KILL ${2:-60}"; fi
+    # Not our child: what waits for our children must not wait for it.
+    (
+        trap - TERM INT HUP USR1
+        SCITEX_SSH_TUNNEL=${folder##*/} SCITEX_SSH_STATE=$1
+        export SCITEX_SSH_TUNNEL SCITEX_SSH_STATE
+        unset SCITEX_SSH_ATTEMPT
+        # shellcheck disable=SC2086  # words, or nothing
+        if [ -n "$bound" ] && [ -n "${2-}" ]; then
+            $bound sh -c "$hook" </dev/null >&2 8>&- 9>&-
+        else
+            $bound sh -c "$hook" </dev/null >&2 8>&- 9>&- &
+        fi
+    ) || :
+}
+
+# herald PID: waits until that ssh has what it is for: its session says so, or none can run and it did not give up.
+herald() {
+    waits=0
+    while kill -0 "$1" 2>/dev/null; do
+        if grep -q '^scitex-ssh holds' "$state/session" 2>/dev/null || { [ "$mode" = plain ] && [ "$waits" -ge 4 ] && authenticated; }; then
+            announce up
+            return
+        fi
+        # One that never gets there costs nothing for it.
+        if [ "$waits" -lt 120 ]; then pace=0.5; else pace=5; fi
+        waits=$((waits + 1))
+        sleep "$pace" 2>/dev/null || sleep 1
+    done
+}
+
 # talk OUTPUT CONFIG ARGUMENT...: one ssh of this tunnel, until it ends. Leaves its status in $code.
 talk() {
     output=$1 config=$2
@@ -76,6 +115,10 @@ talk() {
     echo "$child $(birth "$child") $keeper $(birth "$keeper")" >"$state/child"
     guard "$child" 9>&- &
     guard=$!
+    if [ "$output" = "$state/session" ] && [ -n "$on_up$on_down" ]; then
+        herald "$child" 8>&- 9>&- &
+        herald=$!
+    fi
     code=0
     wait "$child" || code=$?
     # A signal ends the wait, not the child.
@@ -86,6 +129,8 @@ talk() {
     child=
     kill "$guard" 2>/dev/null
     guard=
+    [ -z "$herald" ] || kill "$herald" 2>/dev/null
+    herald=
 }
 
 authenticated() { grep -q '^Authenticated to ' "$state/stderr"; }
@@ -256,6 +301,7 @@ connect() {
     if authenticated; then patience=$usual; else case $why in "no login within "*) patience=$((3 * usual)) ;; esac fi
     case $why in "no answer from its session "*) deaf=1 ;; esac
     held=0
+    [ ! -e "$state/told" ] || announce down
     # Other words are an account's that runs no commands.
     if grep -q '^scitex-ssh holds' "$state/session"; then held=1 mine=$name; else : >"$state/session"; fi
 }
@@ -337,9 +383,10 @@ wake() {
 leave() {
     trap '' TERM INT HUP USR1
     # shellcheck disable=SC2086  # those of them that there are
-    insist $napper $guard $child &
+    insist $napper $guard $herald $child &
     wait
     rm -f "$state/child"
+    [ ! -e "$state/told" ] || announce down 2
     exit 0
 }
 
@@ -365,7 +412,8 @@ sweep() {
     fi
 }
 
-attempts=0 fails=0 child='' napper='' guard='' mode=hold level=VERBOSE asking=0 pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
+attempts=0 fails=0 child='' napper='' guard='' herald='' mode=hold level=VERBOSE asking=0 pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
+on_up=$(said on_up) on_down=$(said on_down)
 # The bastion's own stand before those of jump hosts, what holds for all at the end.
 usual=$(option ConnectTimeout | head -n 1)
 usual=$((${usual:-10} + 10))
@@ -379,6 +427,7 @@ case ${SCITEX_SSH_ATTEMPT-} in
     # The start: note which configuration this process has; then be, or start, what tries again.
     digest >"$state/config"
     sweep
+    [ ! -e "$state/told" ] || announce down
     name=$(random 6)
     name=${name:-$$}
     named

@@ -18,6 +18,7 @@ from scitex_ssh.model.way import Proxy, read_jumps
 ENGINES = ("ssh", "autossh")
 KEEPERS = ("auto", "systemd", "systemd-user", "cron", "profile", "nohup", "screen", "tmux")
 _LOCAL_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+LONGEST_HOOK = 1000
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
@@ -57,6 +58,24 @@ class LocalUser(str):
         return super().__new__(cls, value)
 
 
+class Hook(str):
+    """A command of one line, which the tunnel's user runs when the tunnel comes or goes."""
+
+    __slots__ = ()
+
+    def __new__(cls, value: object) -> Hook:
+        if not isinstance(value, str):
+            raise InputError("bad-hook", value=shown(value), why="it is not text")
+        reason = control_character(value)
+        if not value.strip(" "):
+            reason = "it is empty"
+        elif len(value.encode("utf-8", "replace")) > LONGEST_HOOK:
+            reason = f"it is longer than {LONGEST_HOOK} bytes"
+        if reason:
+            raise InputError("bad-hook", value=shown(value), why=reason)
+        return super().__new__(cls, value)
+
+
 @dataclass(frozen=True)
 class Tunnel:
     """One tunnel, as wanted. A value: it knows nothing of what stands.
@@ -64,7 +83,8 @@ class Tunnel:
     ``user`` None means the account that set-up is run for (through sudo, the caller). ``name`` is what
     the tunnel is called; by default it follows from what is forwarded (`default_name`). ``jumps`` are
     the hosts on the way to the bastion, the nearest first, and ``jump_keys`` the keys for the first of
-    them; the others take ``key``. Through ``proxy`` goes the first connection of the way.
+    them; the others take ``key``. Through ``proxy`` goes the first connection of the way. ``on_up`` and
+    ``on_down`` are run once whenever the tunnel comes and goes.
     """
 
     forwards: tuple[Forward, ...]
@@ -78,6 +98,8 @@ class Tunnel:
     jumps: tuple[Destination, ...] = ()
     jump_keys: tuple[KeyPath, ...] = ()
     proxy: Proxy | None = None
+    on_up: Hook | None = None
+    on_down: Hook | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -131,6 +153,8 @@ class Tunnel:
         jump: object = None,
         jump_key: object = None,
         proxy: object = None,
+        on_up: object = None,
+        on_down: object = None,
     ) -> Tunnel:
         """A tunnel of plain values, as flags and data files give them; raises `InputError`.
 
@@ -151,6 +175,8 @@ class Tunnel:
             jumps=read_jumps(jump),
             jump_keys=_keys(jump_key),
             proxy=None if proxy is None else Proxy.parse(proxy),
+            on_up=None if on_up is None else Hook(on_up),
+            on_down=None if on_down is None else Hook(on_down),
             **given,
         )
 
@@ -285,6 +311,8 @@ FIELDS: Mapping[str, Callable[[object], object]] = {
     "jump": read_jumps,
     "jump_key": _keys,
     "proxy": Proxy.parse,
+    "on_up": Hook,
+    "on_down": Hook,
 }
 REQUIRED = ("port", "bastion", "key")
 # Instead of a port.

@@ -39,6 +39,8 @@ def present(
     jump: str | list[str] | None = None,
     jump_key: str | list[str] | None = None,
     proxy: str | None = None,
+    on_up: str | None = None,
+    on_down: str | None = None,
     tunnels: Iterable[Mapping[str, object]] | None = None,
     accept_new_host_key: bool = False,
     host_key_fingerprint: str | list[str] | None = None,
@@ -66,6 +68,8 @@ def present(
     + jump_key: the key for the first of them, or a list of keys in their order; by default ``key``
     + proxy: for the first connection of the way, ``http://proxy.example.com:3128`` or
       ``socks5://proxy.example.com:1080``
+    + on_up: a command that is run once whenever the tunnel has come up, as its user
+    + on_down: the same when it is lost
     + tunnels: instead of all these, a list of mappings with them
     + accept_new_host_key: trust a bastion's host key, and those of jump hosts, where the host knows none
     + host_key_fingerprint: trust it only if this is its fingerprint, one or a list
@@ -100,6 +104,8 @@ def present(
         "jump": jump,
         "jump_key": jump_key,
         "proxy": proxy,
+        "on_up": on_up,
+        "on_down": on_down,
     }
     given = {name: value for name, value in one.items() if value is not None}
     wanted = read([given] if tunnels is None else tunnels, str(host.name))

@@ -18,7 +18,7 @@ Binding = Mapping[str, str]
 
 MODULES = (
     *("base", "policy", "steps", "keepers", "former", "forwards", "tunnel", "hops", "bastion", "proof"),
-    *("kinds", "beside", "flow", "status", "causes", "doctor"),
+    *("kinds", "beside", "flow", "older", "status", "causes", "doctor"),
 )
 BEGINS = "# scitex-ssh program begins"
 
@@ -155,6 +155,8 @@ def bind(tunnel: Tunnel) -> dict[str, str]:
         "jumps": "\n".join(f"{each.user or '-'} {each.host} {each.port}" for each in tunnel.jumps),
         "jump_keys": "\n".join(tunnel.jump_keys),
         "proxy": "" if tunnel.proxy is None else str(tunnel.proxy),
+        "on_up": tunnel.on_up or "",
+        "on_down": tunnel.on_down or "",
         "user": tunnel.user or "",
         "engine": tunnel.engine,
         "keeper": tunnel.keeper,

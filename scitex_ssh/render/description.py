@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scitex_ssh.render.template import Template
 
-# `key_json` is the key's path as a JSON string without its quotes, `jumps_json` escaped likewise; every other
-# value needs no escape.
+# `key_json`, `on_up_json` and `on_down_json` are JSON strings without their quotes, `jumps_json` is escaped
+# likewise; every other value needs no escape.
 DESCRIPTION = Template(
     """\
 {
@@ -19,7 +19,9 @@ DESCRIPTION = Template(
   "user": "@user@",
   "keeper": "@keeper@",
   "engine": "@engine@",
-  "keepalive": "@keepalive@"
+  "keepalive": "@keepalive@",
+  "on_up": "@on_up_json@",
+  "on_down": "@on_down_json@"
 }
 """
 )

@@ -27,7 +27,7 @@ HEAD = """\
 # user: @user@
 # keeper: @keeper@@on_host@
 # engine: @engine@
-# keepalive: @keepalive@
+# keepalive: @keepalive@@hook_notes@
 """
 
 BODY = f"""\

@@ -14,7 +14,7 @@ from scitex_ssh.errors import InputError
 from scitex_ssh.model import ENGINES, Forward, Keepalive, KeyPath, LocalUser, Port, Proxy
 from scitex_ssh.model.destination import read_bastions
 from scitex_ssh.model.forward import read_target, remote_socket
-from scitex_ssh.model.tunnel import read_name
+from scitex_ssh.model.tunnel import Hook, read_name
 from scitex_ssh.model.way import read_jumps
 from tests.shell.shells import Shell, prelude
 
@@ -40,6 +40,7 @@ SHELL = {
     "jump": ("take_jumps {}", ("t_jumps",)),
     "jump-key": ("t_key=; take_jump_key {}", ("t_jump_keys",)),
     "proxy": ("take_proxy {}", ("t_proxy",)),
+    "hook": ("take_hook {}", ("taken",)),
 }
 
 
@@ -90,6 +91,7 @@ PYTHON: dict[str, Callable[[str], Verdict]] = {
     "jump": lambda text: (_jumps(text),),
     "jump-key": _key,
     "proxy": lambda text: (str(Proxy.parse(text)),),
+    "hook": lambda text: (str(Hook(text)),),
 }
 
 
@@ -303,10 +305,27 @@ PROXIES = [
     *words("socks://h:1 socks4://h:1 socks5h://h:1 http://[::1]:1/x http://http://h:1 ://h:1 @ u@h:1"),
     *("", " http://h:1", "http://h:1\n", "http://$(id):1", "http://h':1", "\udcff", "http://h\n@x:1"),
 ]
+HOOKS = [
+    *(
+        "logger tunnel is up",
+        " ",
+        "",
+        "  x ",
+        "a\nb",
+        "a\tb",
+        "\x7f",
+        "\x85",
+        "\u2028",
+        "\udcff",
+        "\u00e9 \u4e2d",
+    ),
+    *("$(id)", "`id`", "'", '"', "\\", "%h", "-x", "x" * 1000, "x" * 1001, "\u00e9" * 500, "\u00e9" * 501),
+]
 TABLE = {
     "jump": JUMPS,
     "jump-key": KEYS,
     "proxy": PROXIES,
+    "hook": HOOKS,
     "-R": [*SPECS, *SOCKETS],
     "-L": SPECS,
     "-D": SPECS,

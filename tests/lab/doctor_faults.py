@@ -321,6 +321,23 @@ FAULTS = {
         STANDING,
         standing=True,
     ),
+    "GatewayPorts no, and a public bind": Fault(
+        "bind-refused",
+        "workstation",
+        ":",
+        ":",
+        (*_to("tunnel@bastion"), "-R", "*:2222:localhost:22"),
+        seen="its localhost only",
+    ),
+    "another tunnel of ours has the port": Fault(
+        "port-taken",
+        "workstation",
+        ":",
+        ":",
+        (*_to("tunnel@bastion"), "-R", "2222:localhost:22", "-n", "other"),
+        standing=True,
+        seen="the tunnel 2222 of this machine",
+    ),
     "nologin and ClientAliveInterval off": Fault(
         "no-take-back",
         "bastion",
@@ -343,6 +360,14 @@ FAULTS = {
         ),
         verdict="warning",
         seen="differ by 864",
+    ),
+    "a home that others can write to": Fault(
+        "home-too-open",
+        "workstation",
+        "chmod g+w /home/alice/.ssh",
+        "chmod g-w /home/alice/.ssh",
+        verdict="warning",
+        seen="/home/alice/.ssh",
     ),
     # the target
     "target down": Fault("target-refused", "workstation", "systemctl stop ssh", "systemctl start ssh"),

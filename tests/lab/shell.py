@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any, NamedTuple
 
+from tests.met import MEETING
+
 from .container import descendants
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -89,7 +91,9 @@ def execute(argv: list[str], input: str | bytes | None, timeout: float) -> tuple
         stdin.seek(0)
         process = subprocess.Popen(argv, stdin=stdin, stdout=out, stderr=err, start_new_session=True)
         ended = _wait(process, timeout)
-        return Result(_text(out), _text(err), process.returncode), ended
+        result = Result(_text(out), _text(err), process.returncode)
+        MEETING.hear(result.stdout + result.stderr)
+        return result, ended
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float) -> bool:

@@ -106,6 +106,15 @@ _WAY = st.lists(st.tuples(_BASTION, key_paths()), max_size=3).flatmap(
 )
 
 
+def hooks() -> st.SearchStrategy[str]:
+    """Commands of one line, with all that a shell or a file could take amiss."""
+    return st.builds(
+        "{}{}".format,
+        st.sampled_from(["logger up", "# on_down: x", "@port@", "$(id)", "'", '"', "\\", "%h %%", "&|;<>*"]),
+        key_paths(),
+    )
+
+
 def tunnels(user: st.SearchStrategy[str | None] | None = None) -> st.SearchStrategy[Tunnel]:
     """Tunnels with any values that the model accepts."""
     described = st.fixed_dictionaries(
@@ -121,7 +130,13 @@ def tunnels(user: st.SearchStrategy[str | None] | None = None) -> st.SearchStrat
                 st.builds("{}x{}".format, st.integers(1, 3600), st.integers(1, 100)),
             ),
         },
-        optional={"name": st.sampled_from(["lab1", "a-b_c.d", "0x"]), **_FORWARDS, "way": _WAY},
+        optional={
+            "name": st.sampled_from(["lab1", "a-b_c.d", "0x"]),
+            "on_up": hooks(),
+            "on_down": hooks(),
+            **_FORWARDS,
+            "way": _WAY,
+        },
     )
     return described.filter(_accepted).map(_tunnel)
 

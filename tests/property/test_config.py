@@ -101,7 +101,8 @@ PLAIN = [
     ("hosts:\n  lab1: {tunnels: deny, exec: allow}\ndefault: {tunnels: allow}\n", "deny"),
     ("default:\n    tunnels: deny\nhosts:\n  'LAB1':\n      exec: deny\n      tunnels: allow", "allow"),
     (
-        "bastion: tunnel@gw:22\nkey: '~/my key'\nkeeper: cron\nkeepalive: 5x2\n\n"
+        "bastion: tunnel@gw:22\nkey: '~/my key'\nkeeper: cron\nkeepalive: 5x2\n"
+        "on_up: logger up\non_down: 'curl -d x http://h:1'\n\n"
         "hosts:\n\n  lab2:\n    tunnels: deny\n",
         "unset",
     ),

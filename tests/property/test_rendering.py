@@ -236,6 +236,8 @@ def test_the_description_reads_as_json(shell: Shell, some: list[Tunnel]) -> None
             "keeper": "systemd",
             "engine": tunnel.engine,
             "keepalive": str(tunnel.keepalive),
+            "on_up": tunnel.on_up or "",
+            "on_down": tunnel.on_down or "",
         }
 
 
@@ -296,3 +298,5 @@ def test_what_is_written_down_is_what_status_reads(shell: Shell, tunnel: Tunnel)
     )
     names = ("bastion", "key", "user", "keeper", "engine", "keepalive")
     assert {name: header[name] for name in names} == {name: seen.values[name] for name in names}
+    hooks = {"on_up": tunnel.on_up, "on_down": tunnel.on_down}
+    assert {name: header.get(name) for name in hooks} == hooks

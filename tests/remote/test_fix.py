@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from scitex_ssh.health.fixes import Way, fix
+from scitex_ssh import api
+from scitex_ssh.cli import fix as mending
+from scitex_ssh.health.fixes import Fix, Way, fix
 from scitex_ssh.model import Destination
+from scitex_ssh.plan import report
 from tests.remote.there import There
 
 
@@ -70,6 +73,50 @@ def test_the_bastion_is_known_by_the_keys_that_it_shows(
     blob = (there.folder / "host_key.pub").read_text().split()[1]
     assert first == "other ssh-ed25519 AAAA"
     assert rest == [f"[127.0.0.1]:{there.port} ssh-ed25519 {blob}"]
+
+
+def test_a_host_key_is_not_taken_by_a_general_yes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody has to see it first, or say that it need not be seen."""
+    known = tmp_path / "known"
+    offer = Fix("gw is known", ("sh", "-c", f"cat >{known}"), "line\n", "  SHA256:x (ED25519)\n")
+    monkeypatch.setattr(mending, "fix", lambda *_: offer)
+    check = report.Check("host-key", "", "failed", "", "host-key-unknown", "", "")
+    found = api.Result(50, report.Report([check], 50))
+    given = {"bastion": "gw", "key": "/k", "user": None}
+
+    def mended(**flags: bool) -> None:
+        mending.mend(found, lambda: found, given, None, **{"asking": False, "accept_new": False, **flags})
+
+    mended(yes=True)
+    assert not known.exists()
+    said = capsys.readouterr().err
+    assert "SHA256:x" in said
+    assert "--accept-new-host-key does it" in said
+    mended(yes=False, accept_new=True)
+    assert known.read_text() == "line\n"
+
+
+def test_what_others_can_write_to_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Home, .ssh and authorized_keys, those of them that are open; nothing else changes."""
+    monkeypatch.setattr(os.path, "expanduser", lambda _: str(tmp_path / "home"))
+    keys = tmp_path / "home/.ssh/authorized_keys"
+    keys.parent.mkdir(parents=True)
+    keys.write_text("")
+    for path, mode in ((keys, 0o664), (keys.parent, 0o755), (keys.parents[1], 0o777)):
+        path.chmod(mode)
+    way = Way(Destination.parse("gw"), "/k", "")
+    offer = fix("home-too-open", way)
+    assert offer is not None
+    assert offer.argv == ("chmod", "go-w", str(keys.parents[1]), str(keys))
+    assert offer.apply() == ""
+    assert [path.stat().st_mode & 0o777 for path in (keys, keys.parent, keys.parents[1])] == [
+        0o644,
+        0o755,
+        0o755,
+    ]
+    assert fix("home-too-open", way) is None
 
 
 @pytest.mark.parametrize(

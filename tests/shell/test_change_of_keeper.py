@@ -55,12 +55,12 @@ class Machine:
             if shutil.which(server):
                 subprocess.run(_QUIT[server], capture_output=True, check=False)
 
-    def setup(self, keeper: str) -> Answer:
+    def setup(self, keeper: str, **more: str) -> Answer:
         """Set the tunnel up with that keeper."""
         bastion = f"{demo._me()}@127.0.0.1:{self.ports[0]}"
         forward = f"{self.ports[2]}:127.0.0.1:{self.ports[1]}"
         tunnel = Tunnel.of(
-            None, bastion, str(self.key), remote=[forward], name=NAME, keeper=keeper, user=demo._me()
+            None, bastion, str(self.key), remote=[forward], name=NAME, keeper=keeper, user=demo._me(), **more
         )
         return self.run(shell.baked("setup", [tunnel]), "--accept-new-host-key", "--yes")
 
@@ -162,6 +162,7 @@ def test_what_cannot_be_proven_gives_it_back(machine: Machine) -> None:
     failed = machine.setup("screen")
     broken.unlink()
     assert (failed.status, "restored" in failed.stdout) == (1, True), failed
+    assert "what was there before; its tunnel answers again" in failed.stdout, failed
     assert "[step-failed]" in failed.stderr
     assert machine.table.read_text() == table
     assert {path.name: path.read_bytes() for path in config.iterdir() if path.is_file()} == files
@@ -187,3 +188,69 @@ def test_a_set_up_waits_by_a_clock_that_nobody_sets(machine: Machine, tmp_path: 
     assert answer.status == 0, answer.stderr
     assert "Verified" in answer.stderr
     assert len(calls.read_text().splitlines()) >= 2
+
+
+@pytest.fixture
+def older(machine: Machine) -> Iterator[str]:
+    """The line in the crontab of a tunnel that somebody made by hand, and that runs."""
+    bastion, target, port = machine.ports
+    line = (
+        f"@reboot sleep 0 && ssh -fN -p {bastion} -i '{machine.key}' -oStrictHostKeyChecking=no"
+        f" -oUserKnownHostsFile=/dev/null -R {port}:127.0.0.1:{target} {demo._me()}@127.0.0.1 >/dev/null 2>&1"
+    )
+    machine.table.write_text(f"{THEIRS}{line}\n# last\n")
+    subprocess.run(["sh", "-c", line.removeprefix("@reboot ")], check=True, timeout=20)
+    yield line
+    for process in by_hand(machine):
+        os.kill(process, 9)
+
+
+def by_hand(machine: Machine) -> list[int]:
+    """The ssh that the line started."""
+    _, target, port = machine.ports
+    return _processes(f"{port}:127.0.0.1:{target}")
+
+
+def test_a_line_of_a_crontab_is_taken_over_in_place(machine: Machine, older: str) -> None:
+    """Seen to work, ended, set aside and replaced; the other lines are as they were."""
+    seen = machine.run(shell.generic_program(), "status")
+    assert (seen.status, "verified" in seen.stdout) == (0, True), seen
+    assert "made elsewhere, in crontab of" in seen.stdout
+    assert len(by_hand(machine)) == 1
+    done = machine.setup("nohup")
+    assert done.status == 0, done
+    assert "Verified" in done.stderr
+    assert by_hand(machine) == []
+    assert machine.table.read_text() == f"{THEIRS}# before scitex-ssh: {older}\n# last\n"
+    after = machine.run(shell.generic_program(), "status")
+    assert (after.status, "made elsewhere" in after.stdout) == (0, False), after
+    again = machine.setup("nohup")
+    assert (again.status, "changed" in again.stdout) == (0, False), again
+
+
+def test_a_line_of_a_crontab_comes_back(machine: Machine, older: str) -> None:
+    """What takes its place does not start: the line is in the crontab again, and its ssh runs and works."""
+    table = machine.table.read_text()
+    broken = machine.bin / "screen"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    failed = machine.setup("screen")
+    assert (failed.status, "restored" in failed.stdout) == (1, True), failed
+    assert "what was there before; its tunnel answers again" in failed.stdout, failed
+    assert machine.table.read_text() == table
+    assert not (machine.home / ".config").exists()
+    for _ in range(100):
+        seen = machine.run(shell.generic_program(), "status")
+        if "verified" in seen.stdout:
+            break
+    assert (seen.status, "verified" in seen.stdout) == (0, True), seen
+    assert len(by_hand(machine)) == 1
+
+
+def test_one_that_does_more_is_left_alone(machine: Machine, older: str) -> None:
+    """Its other forward would be lost: refused, and its place is named."""
+    machine.table.write_text(f"{older} -D 1080\n".replace("-fN", "-fN -D 1080"))
+    failed = machine.setup("nohup")
+    assert failed.status == 23, failed
+    assert "started by crontab of" in failed.stderr
+    assert len(by_hand(machine)) == 1

@@ -6,10 +6,15 @@ import re
 
 import pytest
 
+from scitex_ssh.bastion import bastion_program
 from tests.shell.shells import Shell, prelude
 
 # The slug, and what is so: the functions and values of the prelude in whose place these stand.
 OWN = "t_user=$me t_config=/c t_state_home=/s t_host=lab1"
+WAY = (
+    "t_login=a@gw t_known_name=gw t_key=/k t_bastion_host=gw t_bastion_port=22 t_folder=/none t_port=2222; "
+    'said() { words=$(mktemp); echo "$1" >"$words"; ssh_cause "$words"; rm -f "$words"; };'
+)
 RAISED = {
     "keeper-missing": f"{OWN} t_keeper=screen; have() {{ false; }}; check_keeper",
     "keeper-none": "can_be_root() { false; }; find_standing() { false; }; locate() { t_shell=/bin/csh; }; "
@@ -34,6 +39,10 @@ RAISED = {
     "bastion-lost": "t_login=a@gw; dialled=lost; spot=/nonexistent; prove() { :; }; "
     "last_words() { echo x; }; "
     "t_count=1 level='' seen_levels=''; weigh_forward; problem \"$cause\" host=gw login=a@gw why=\"$detail\"",
+    "busy": "lock=/tmp; clock=$(mktemp); flock() { return 1; }; sleep() { :; }; "
+    'date() { echo x >>"$clock"; echo $(($(wc -l <"$clock") * 70)); }; take_lock; rm -f "$clock"',
+    "identity-clash": f"{WAY} said 'identity-clash: another machine with the same key holds the port'",
+    "port-refused": f"{WAY} said 'Error: remote port forwarding failed for listen port 2222'",
     "ssh-failed": "t_login=a@gw t_known_name=gw t_key=/k t_bastion_host=gw "
     "t_bastion_port=22 t_folder=/nonexistent; "
     'words=$(mktemp); echo "ssh: it is raining" >"$words"; ssh_cause "$words"; rm -f "$words"',
@@ -46,4 +55,24 @@ def test_what_is_so_is_told(shell: Shell, slug: str) -> None:
     said = shell.run(f"{prelude()}\nforget\nt_name=2222\n{RAISED[slug]}")
     slugs = re.findall(r"^  \[([a-z-]+)\]$", said.stderr, re.MULTILINE)
     assert slugs == [slug], said
+    assert "?" not in said.stderr
+
+
+# On a bastion, where a step of somebody's account or disk fails half-way.
+FAILS = (
+    "plain=1 prefix=plain_ dry_run=0 t_account=me t_name=lab1 t_key_file=/k t_lines='' t_publics=k; "
+    "converge() { title='file /k' refused='no space'; return 1; }"
+)
+ON_A_BASTION = {
+    "bastion-step": f"{FAILS}; keep=0 t_ports=2222; lines_of() {{ :; }}; check_ports() {{ :; }}; "
+    "make_lines() { :; }; other_lines() { :; }; check_elsewhere() { :; }; authorize_one",
+    "revoke-failed": f"{FAILS}; lines_of() {{ echo x; }}; other_lines() {{ :; }}; revoke_one",
+}
+
+
+@pytest.mark.parametrize("slug", sorted(ON_A_BASTION))
+def test_what_fails_on_a_bastion_is_told(shell: Shell, slug: str) -> None:
+    """By that slug, with every fact of its sentence and its next move."""
+    said = shell.run(bastion_program(f"{ON_A_BASTION[slug]}; exit"))
+    assert re.findall(r"^  \[([a-z-]+)\]$", said.stderr, re.MULTILINE) == [slug], said
     assert "?" not in said.stderr

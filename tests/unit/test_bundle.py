@@ -19,7 +19,8 @@ def tunnels(tmp_path: Path) -> Path:
     folder = tmp_path / "tunnels/2222"
     folder.mkdir(parents=True)
     (folder / "key").symlink_to(key)
-    (folder / "ssh_config").write_text("Host tunnel\n")
+    (folder / "ssh_config").write_text("# on_up: curl http://h/t0ken\nHost tunnel\n")
+    (folder / "tunnel.json").write_text('{\n  "on_up": "curl \\"t0ken\\"",\n  "on_down": ""\n}\n')
     (folder / "known_hosts").write_text(f"bastion ssh-ed25519 AAAA\n{key.read_text()}after\n")
     return folder.parent
 
@@ -39,6 +40,10 @@ def test_no_private_key_gets_in(tunnels: Path, tmp_path: Path) -> None:
     everything = "\n".join(files.values())
     assert not any(line in everything for line in secret)
     assert "hunter2" not in everything
+    assert "t0ken" not in everything
+    assert files["scitex-ssh-support/tunnels/2222/tunnel.json"] == (
+        '{\n  "on_up": "[a command was here]",\n  "on_down": ""\n}\n'
+    )
     assert files["scitex-ssh-support/tunnels/2222/known_hosts"] == (
         "bastion ssh-ed25519 AAAA\n[a private key was here]\nafter\n"
     )

@@ -119,10 +119,12 @@ def test_the_order_of_defaults(
         "key - not set",
         "keeper auto built in",
         "keepalive default built in",
+        "on_up - not set",
+        "on_down - not set",
     ]
     config.SYSTEM.parent.mkdir()
     config.SYSTEM.write_text("bastion: a@sys\nkeepalive: fast\n")
-    assert shown()[::3] == [f"bastion a@sys {config.SYSTEM}", f"keepalive fast {config.SYSTEM}"]
+    assert shown()[:4:3] == [f"bastion a@sys {config.SYSTEM}", f"keepalive fast {config.SYSTEM}"]
     own = home / ".scitex/ssh/config.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("bastion: a@own\nkey: ~/k\nkeeper: cron\n")

@@ -45,6 +45,9 @@ def test_every_value_can_be_given() -> None:
         ({"engine": "mosh"}, "bad-engine"),
         ({"engine": None}, "bad-engine"),
         ({"keepalive": "5"}, "bad-keepalive"),
+        ({"on_up": ""}, "bad-hook"),
+        ({"on_down": "a\nb"}, "bad-hook"),
+        ({"on_down": 7}, "bad-hook"),
         ({"port": 80}, "port-privileged"),
     ],
 )

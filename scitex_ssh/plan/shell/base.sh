@@ -221,6 +221,7 @@ interrupted() {
         return
     fi
     trap '' INT TERM HUP
+    interrupting=1
     if [ -n "${rooting-}" ]; then
         : >"$SCITEX_SSH_STOP"
         [ "$rooting" = 1 ] || wait "$rooting"

@@ -1,9 +1,10 @@
 # The way to the bastion, tried before anything is touched: one connection, over which the rest is asked.
 
-# stage: this tunnel's ssh_config in the folder of this run, for the time before it is installed.
+# stage: this tunnel's ssh_config in the folder of this run, for the time before it is installed. A trial is nothing to
+# tell anybody of.
 stage() {
     t_stage=$work/$t_name
-    mkdir -p "$t_stage" && text_ssh_config | sed "s|$t_folder|$t_stage|g" >"$t_stage/ssh_config"
+    mkdir -p "$t_stage" && text_ssh_config | sed -e "s|$t_folder|$t_stage|g" -e '/^# on_/d' >"$t_stage/ssh_config"
     if [ -n "$t_known_hosts$t_jump_hosts" ]; then text_known_hosts; fi >"$t_stage/known_hosts"
     ln -sfn "$t_key" "$t_stage/key"
     put_jump_keys "$t_stage"
@@ -144,7 +145,8 @@ check_port() {
     mine)
         tunnel_is_ours && return
         release_port && return
-        problem port-taken port="$t_port" evidence="another ssh of this machine forwards it already"
+        other=$(older_on "$t_port")
+        problem port-taken port="$t_port" evidence="another ssh of this machine forwards it already${other:+, started by $other}"
         ;;
     other) problem port-taken port="$t_port" evidence="an SSH server with another host key answers there" ;;
     strange) problem port-taken port="$t_port" evidence="what answers there does not speak SSH" ;;

@@ -5,7 +5,7 @@
 
 # goes_elsewhere: the tunnel stands, on another bastion than the one wanted.
 goes_elsewhere() {
-    case $t_count:$t_kind:$t_listen in 1:remote:[!/]*) ;; *) return 1 ;; esac
+    case $t_count:$t_kind:$t_listen:$t_former in *:older*) return 1 ;; 1:remote:[!/]*) ;; *) return 1 ;; esac
     tunnel_is_ours && [ "$(written bastion)" != "$t_bastion" ]
 }
 

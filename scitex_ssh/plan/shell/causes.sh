@@ -83,6 +83,15 @@ try_listen() {
     return 0
 }
 
+# listens_as_asked: where more than its localhost was asked for, whether the bastion listens there (GatewayPorts).
+listens_as_asked() {
+    case $t_listen_host in localhost | 127.* | ::1) return 0 ;; esac
+    over -O forward -R "$t_listen${t_target:+:$t_target}" bastion >/dev/null 2>&1 || return 0
+    bound_at=$(ask_bastion "cat /proc/net/tcp /proc/net/tcp6" | sed -n "s/^ *[0-9]*: \([0-9A-F]*\):$(printf %04X "$t_port") 0*:0000 0A .*/\1/p")
+    over -O cancel -R "$t_listen${t_target:+:$t_target}" bastion >/dev/null 2>&1
+    [ -z "$bound_at" ] || ! only_loopback || problem bind-refused port="$t_port" listen="$t_listen"
+}
+
 # name_refusal: why the bastion does not let us listen on a port that nobody holds.
 name_refusal() {
     options=$(key_options)

@@ -60,9 +60,11 @@ doctor_one() {
         warn take-back "a stale session is ended" can_take_back
         if [ "$any_port" = 0 ]; then
             warn range "the port is not one the bastion hands out" each_forward port_is_kept_out
+            if [ -d "$t_folder" ] && [ -z "$t_unit" ]; then warn logout "it outlives a logout" survives_logout; fi
             warn exposed "the port is the bastion's alone" each_forward port_is_inside
         fi
         warn clock "the two clocks agree" clocks_agree
+        warn logins "sshd here takes keys of $t_user" logins_are_strict
     fi
 }
 
@@ -81,7 +83,8 @@ warn() {
 machine_is_fit() {
     evidence=$(ssh -V 2>&1)
     check_programs || return
-    { [ ! -d "$t_folder" ] || check_keeper; } || return
+    # That the user lingers is asked of the keeper.
+    case $t_keeper in systemd-user) linger_is_on ;; *) [ -d "$t_folder" ] ;; esac && { check_keeper || return; }
     for place in /etc /etc/scitex-ssh /run "$t_state"; do
         [ -d "$place" ] || continue
         free=$(df -Pk "$place" 2>/dev/null | sed -n '2s/^[^ ]* *[0-9]* *[0-9]* *\([0-9]*\) .*/\1/p')
@@ -174,7 +177,7 @@ port_is_ours() {
     mine) name_holder ;;
     other) problem port-taken port="$t_port" evidence="an SSH server with another host key answers there" ;;
     strange) problem port-taken port="$t_port" evidence="what answers there does not speak SSH" ;;
-    none) try_port || name_refusal ;;
+    none) if try_port; then listens_as_asked; else name_refusal; fi ;;
     *) [ "$dialled" = forbidden ] && try_port || port_is_held ;;
     esac
 }
@@ -272,12 +275,15 @@ held_is_fit() {
         ;;
     esac || return
     if ! held_pid >/dev/null; then
+        survives_logout || return
         problem keeper-stopped keeper="$t_keeper" name="$t_name" start="sh $t_folder/start"
         return
     fi
     evidence="process $(held_pid)"
     held_is_current || problem keeper-outdated name="$t_name"
 }
+
+survives_logout() { ! logout_ends_it || problem keeper-logout keeper="$t_keeper" user="$t_user"; }
 
 ssh_is_connected() {
     settle
@@ -338,6 +344,21 @@ clocks_agree() {
     off=$((here - there))
     evidence="they differ by $off s"
     [ "$off" -gt -120 ] && [ "$off" -lt 120 ] || problem clock-off seconds="$off"
+}
+
+# What anybody could have written, sshd does not believe (StrictModes): then nobody gets in through the tunnel.
+logins_are_strict() {
+    evidence="nobody else can write to its authorized_keys"
+    [ "$t_target" = localhost:22 ] || { evidence="the target is another" && return; }
+    own_home=$(home_of "$t_user")
+    for place in "$own_home" "$own_home/.ssh" "$own_home/.ssh/authorized_keys"; do
+        case $(as_user stat -L -c %A "$place" 2>/dev/null) in
+        ?????w* | ????????w*)
+            problem home-too-open path="$place" user="$t_user"
+            return
+            ;;
+        esac
+    done
 }
 
 port_is_kept_out() {

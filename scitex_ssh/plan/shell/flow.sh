@@ -42,7 +42,7 @@ forget() {
     t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access='' t_port=''
     t_jumps='' t_jump_keys='' t_proxy='' t_jump_hosts='' t_hops=0
     t_bastion_host='' t_bastion_port=22 t_name='' t_forwards='' t_engine=ssh t_keepalive=default
-    t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host='' t_host_keys='' t_former='' t_was=''
+    t_on_up='' t_on_down='' t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host='' t_host_keys='' t_former='' t_was='' t_older=''
 }
 
 kept="name folder unit unit_file state port bastion bastion_host bastion_port bastion_user login known_name known_hosts"
@@ -51,7 +51,7 @@ kept="$kept kind listen listen_host dial where says target target_host target_po
 kept="$kept host_keys alive_interval alive_count connect_timeout keeper plan scope chosen"
 kept="$kept on_host service log owner host home local config runtime states states_of_all state_home"
 kept="$kept jumps jump_keys jump_hosts jump_blocks jumps_json way_notes hops hop_logins proxy proxy_command reach_timeout"
-kept="$kept shell login_file shell_file fish_file former was"
+kept="$kept shell login_file shell_file fish_file former was older on_up on_down on_up_json on_down_json hook_notes"
 # keep N, recall N: the values of tunnel N, put by and taken up again.
 keep() { for value in $kept; do eval "k_${1}_$value=\${t_$value-}"; done; }
 recall() { for value in $kept; do eval "t_$value=\$k_${1}_$value"; done; }
@@ -249,12 +249,41 @@ drop_from_applying() {
 
 # The state that the snapshots found, again.
 restore() {
-    old=$work/old-$t_name restored=
+    old=$work/old-$t_name restored='' again=
+    for kept_up in "$old/active" "$old/held" "$work/former-$t_name/kept/active" "$work/former-$t_name/kept/held"; do
+        [ ! -e "$kept_up" ] || again=1
+    done
     # It was the former's, which comes back by itself.
     [ ! -e "$work/former-$t_name/kept/retired" ] || rm -f "$old/held"
     same_as_before || { put_back && restored=1; }
     if [ -d "$work/former-$t_name" ]; then former_does restore && restored=1; fi
-    [ -z "$restored" ] || event restored "what was there before"
+    [ -n "$restored" ] || return 0
+    if [ "$again" = 1 ]; then again=$(trap - EXIT && seen_again); fi
+    event restored "what was there before$again"
+}
+# seen_again: whether the tunnel of before works again, in words. Whoever waits for the end is not kept waiting.
+seen_again() {
+    [ -z "${signalled-}${interrupting-}" ] && ! stopped || return 0
+    if [ -n "$t_former" ]; then as_former; fi
+    [ "$t_keeper" = older ] || { recall_standing && derive_forwards; } || return 0
+    accept_listening=1 proven='' reach=alone deadline=$(($(date +%s) + 10))
+    until works_again; do
+        if [ "$(date +%s)" -ge "$deadline" ]; then
+            printf '; its tunnel has not answered within 10 s'
+            return
+        fi
+        sleep 0.3 2>/dev/null || sleep 1
+    done
+    case $proven in listening) printf '; its port is listened on again, which is all that its key can prove' ;; *) printf '; its tunnel answers again' ;; esac
+}
+works_again() {
+    if [ "$t_keeper" != older ]; then
+        is_verified
+        return
+    fi
+    cause='' level=''
+    weigh_older
+    [ "$level" = verified ]
 }
 put_back() {
     if [ -n "$t_unit" ]; then
@@ -318,8 +347,9 @@ remove_all() {
         for n in $tunnels; do
             [ "$(each_due "$n")" != bad ] || continue
             recall "$n"
-            ! nothing_at "$t_folder" || ! nothing_at "$t_unit_file" || ! unit_is_gone "$t_unit" ||
-                problem no-such-tunnel name="$t_name"
+            nothing_at "$t_folder" && nothing_at "$t_unit_file" && unit_is_gone "$t_unit" || continue
+            place=$(older_on "$t_name")
+            if [ -n "$place" ]; then problem made-elsewhere name="$t_name" place="$place"; else problem no-such-tunnel name="$t_name"; fi
         done
         if [ "$exit_status" != 0 ]; then finish; fi
     fi

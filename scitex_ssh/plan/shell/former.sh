@@ -16,18 +16,28 @@ find_former() {
 }
 former_is_up() { [ -n "$t_former" ] && (as_former && keeper_is_up); }
 no_former() { [ -z "$t_former" ]; }
-show_former() { show_line "# ${t_former%% *} has it: that ends before ${t_keeper} starts, and goes when ${t_keeper} is proven"; }
+show_former() { show_line "# $(name_of_former) has it: that ends before ${t_keeper} starts, and goes when ${t_keeper} is proven"; }
+name_of_former() { case $t_former in older*) printf '%s\n' "$t_older" | sed -n 3p ;; *) echo "${t_former%% *}" ;; esac; }
 
 # In a subshell: the places are the former's.
 as_former() {
-    [ "$t_former" = "systemd -" ] || t_user=${t_former#* }
+    case $t_former in
+    older*)
+        recall_older
+        t_user=$older_user t_keeper=older
+        own_places
+        return
+        ;;
+    "systemd -") ;;
+    *) t_user=${t_former#* } ;;
+    esac
     locate "$t_name" "${t_former%% *}"
 }
 
 # check_former: we may end it.
 check_former() {
     case $me:$t_former in root:* | *: | "$me:"*" $me") return 0 ;; esac
-    path=/etc/systemd/system/autossh-tunnel-$t_name.service
+    case $t_former in older*) path=$(name_of_former) ;; *) path=/etc/systemd/system/autossh-tunnel-$t_name.service ;; esac
     if ! have sudo; then
         problem sudo-missing path="$path" user="$me"
         return
@@ -36,15 +46,15 @@ check_former() {
         problem sudo-denied path="$path" user="$me"
 }
 # Apart from a terminal, nobody can be asked.
-former_needs_password() { [ "$me" != root ] && [ "$t_former" = "systemd -" ] && ! sudo -n true 2>/dev/null; }
+former_needs_password() { case $me:$t_former in root:*) return 1 ;; *" -") ! sudo -n true 2>/dev/null ;; *) return 1 ;; esac; }
 
 # former_does snapshot|retire|drop|restore: by whoever may.
 former_does() {
     shares=
     if [ "$t_scope" = user ] && [ "$t_former" != "systemd -" ]; then shares=1; fi
-    set -- "$1" "$t_name" "$t_former" "$work/former-$t_name/kept" "$shares" "$machine"
+    set -- "$1" "$t_name" "$t_former" "$work/former-$t_name/kept" "$shares" "$machine" "$t_older"
     case $me:$t_former in
-    root:"systemd -" | "$me:"*" $me")
+    root:*" -" | "$me:"*" $me")
         (trap - EXIT && former_part "$@")
         return
         ;;
@@ -65,8 +75,12 @@ former_does() {
 }
 
 former_part() {
-    t_name=$2 t_former=$3 old=$4 shares=$5 machine=$6
+    t_name=$2 t_former=$3 old=$4 shares=$5 machine=$6 t_older=$7
     as_former
+    if [ "$t_keeper" = older ]; then
+        older_part "$1" "$old"
+        return
+    fi
     case $1 in
     snapshot) snapshot_to "$old" ;;
     retire)
@@ -98,9 +112,13 @@ take_down() {
 # The former is proven to be needed no more.
 drop_former() {
     [ -n "$t_former" ] || return 0
+    case $t_former in
+    older*) title="what kept it, in $(name_of_former), is set aside" ;;
+    *) title="no trace of ${t_former%% *}, which kept it" ;;
+    esac
     if quietly former_does drop; then
-        event changed "no trace of ${t_former%% *}, which kept it"
+        event changed "$title"
     else
-        problem step-failed title="no trace of ${t_former%% *}" why="$(grep . "$work/words" | tail -n 1)"
+        problem step-failed title="$title" why="$(grep . "$work/words" | tail -n 1)"
     fi
 }

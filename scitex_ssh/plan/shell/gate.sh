@@ -247,7 +247,11 @@ TXT
 }
 
 # The lines of a plain account's file that are not this host's, as they are.
-other_lines() { lines_of "$t_name" >"$work/lines" && grep -Fvxf "$work/lines" "$t_key_file" 2>/dev/null || cat "$t_key_file" 2>/dev/null; }
+other_lines() {
+    [ -e "$t_key_file" ] || return 0
+    # Where there are no others, grep fails as well.
+    if lines_of "$t_name" >"$work/lines"; then grep -Fvxf "$work/lines" "$t_key_file" || :; else cat "$t_key_file"; fi
+}
 
 # choose_port: by the name, so that it is mostly the same wherever it is asked; the next free one if it is taken.
 choose_port() {

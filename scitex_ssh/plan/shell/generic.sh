@@ -227,6 +227,20 @@ take_keeper() {
     esac
 }
 
+# take_hook TEXT: into $taken
+take_hook() {
+    why=
+    case $1 in
+    *[[:cntrl:]]*) why="it holds a control character" ;;
+    *[!\ -~]*) is_text "$1" || why="it holds a control character, or is not valid UTF-8" ;;
+    *[!\ ]*) ;;
+    *) why="it is empty" ;;
+    esac
+    [ ${#1} -le 1000 ] || why="it is longer than 1000 bytes"
+    [ -z "$why" ] || { problem bad-hook value="$(quoted "$1")" why="$why"; return; }
+    taken=$1
+}
+
 take_engine() {
     case $1 in
     ssh | autossh) t_engine=$1 ;;
@@ -255,6 +269,8 @@ Keeps a reverse SSH tunnel: port PORT of the bastion leads to sshd on this machi
                              auto (the default): the first of the first four that will do
       --engine ssh|autossh   what holds the connection (ssh)
       --keepalive PROFILE    fast, default, patient or INTERVALxCOUNT
+      --on-up COMMAND        run whenever the tunnel has come up, once, as the tunnel's user
+      --on-down COMMAND      the same when it is lost
       --accept-new-host-key  trust the bastion's host key where none is known
       --host-key-fingerprint SHA256:...  trust it only if this is its fingerprint
       --accept-listening     be content where the bastion does not let the key dial the port back
@@ -291,7 +307,7 @@ TXT
 
 takes_value() {
     case $1 in
-    -J | --jump | --jump-key | --proxy | -R | -L | -D | -n | --name | --remote-socket | -p | --port | -b | --bastion | -s | --secret-key | --target | --user | --keeper | --engine | --keepalive | --host-key-fingerprint) ;;
+    -J | --jump | --jump-key | --proxy | -R | -L | -D | -n | --name | --remote-socket | -p | --port | -b | --bastion | -s | --secret-key | --target | --user | --keeper | --engine | --keepalive | --on-up | --on-down | --host-key-fingerprint) ;;
     *) return 1 ;;
     esac
 }
@@ -339,6 +355,8 @@ take_flags() {
         setup:--keeper) take_keeper "$value" ;;
         setup:--engine) take_engine "$value" ;;
         setup:--keepalive) take_keepalive "$value" ;;
+        setup:--on-up) take_hook "$value" && t_on_up=$taken ;;
+        setup:--on-down) take_hook "$value" && t_on_down=$taken ;;
         setup:--accept-new-host-key) accept_new=1 ;;
         setup:--host-key-fingerprint) take_fingerprint "$value" ;;
         setup:--accept-listening) accept_listening=1 ;;

@@ -197,10 +197,13 @@ say_keeper() {
 }
 
 # Where logind ends what a login started, only what is started elsewhere is still there afterwards.
+logout_ends_it() {
+    case $t_keeper in nohup | screen | tmux | profile) ;; *) return 1 ;; esac
+    [ "$(loginctl show-session -p KillUserProcesses 2>/dev/null)" = KillUserProcesses=yes ] || return 1
+    ! linger_is_on || ! manager_answers
+}
 warn_of_logout() {
-    case $t_keeper in nohup | screen | tmux | profile) ;; *) return 0 ;; esac
-    [ "$(loginctl show-session -p KillUserProcesses 2>/dev/null)" = KillUserProcesses=yes ] || return 0
-    if linger_is_on && manager_answers; then return 0; fi
+    logout_ends_it || return 0
     as_warning=1
     problem keeper-logout keeper="$t_keeper" user="$t_user" || as_warning=
 }
@@ -285,6 +288,7 @@ restart_held() { stop_held && start_held; }
 keeper_is_up() {
     case $t_keeper in
     foreground) ;;
+    older) older_runs ;;
     systemd | systemd-user) unit_is_active "$t_unit" ;;
     *) held_pid >/dev/null ;;
     esac

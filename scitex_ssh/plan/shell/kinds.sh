@@ -190,11 +190,13 @@ bound_wrongly() {
         if printf '%s\n' "$bound_at" | grep -Eqx '0+'; then bound="every address"; fi
         ;;
     *)
-        if ! printf '%s\n' "$bound_at" | grep -Evqx '[0-9A-F]{6}7F|7F[0-9A-F]{6}|0{24}01000000|0{31}1'; then bound="its localhost"; fi
+        if only_loopback; then bound="its localhost"; fi
         ;;
     esac
     [ -n "$bound" ]
 }
+# Of the addresses in $bound_at, as /proc/net has them.
+only_loopback() { ! printf '%s\n' "$bound_at" | grep -Evqx '[0-9A-F]{6}7F|7F[0-9A-F]{6}|0{24}01000000|0{31}1'; }
 check_bound() {
     bound_wrongly || return 0
     case $bound in

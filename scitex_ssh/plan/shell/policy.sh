@@ -57,7 +57,7 @@ name_in() {
 top_line() {
     key=${1%%:*} rest=${1#"${1%%:*}"} section=
     case $key in
-    default | hosts | bastion | key | keeper | keepalive) ;;
+    default | hosts | bastion | key | keeper | keepalive | on_up | on_down) ;;
     *) fault '' "line $number is not understood" || return ;;
     esac
     case $seen in *" $key "*) fault '' "line $number: '$key' is there twice" || return ;; esac

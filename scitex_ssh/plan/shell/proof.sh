@@ -93,6 +93,7 @@ closed_problem() {
 way() {
     case $1 in
     over) printf 'ssh -F %s/ssh_config -o ControlPath=%s/master' "$t_stage" "$t_stage" ;;
+    older) printf 'sh %s/way' "$t_stage" ;;
     *) printf 'ssh -F %s/ssh_config' "$t_folder" ;;
     esac
 }

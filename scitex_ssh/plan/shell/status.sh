@@ -65,8 +65,10 @@ observe() {
     [ -z "$t_unit" ] || restarts=$(unit_property "$t_unit" NRestarts)
     restarts=$((${restarts:-0} + ${attempts:-1} - 1))
     if [ ! -d "$t_folder" ] && [ -n "$t_unit" ]; then
-        adopted=yes
-        t_bastion=$(sed -n 's/^ExecStart=.* \([^ ]*@[^ ]*\).*/\1/p' "$t_unit_file" | tail -n 1)
+        adopted=yes older_port='' t_target=''
+        unit_command systemd "$t_unit_file" >"$work/commands.$t_name"
+        IFS=$tab read -r kind user place command <"$work/commands.$t_name" && take_older "$kind" "$user" "$place" "$command" &&
+            t_bastion=$older_bastion t_target=$older_target t_forwards="remote localhost:$older_port $older_target"
     fi
     # Its last words of trouble, as a sentence of the catalogue where they are known; it may be over.
     error_at='' error='' next_retry='' uptime=''
@@ -79,7 +81,6 @@ observe() {
         uptime=$(($(date +%s) - since))
         [ "$uptime" -ge 0 ] || uptime=0
     fi
-    if [ -n "$adopted" ]; then t_target=; fi
     find_process
     tell tunnel "$t_name" level="$level" cause="$cause" detail="$detail" bastion="$t_bastion" target="$t_target" \
         keeper="$t_keeper" \
@@ -132,7 +133,7 @@ weigh() {
         ;;
     esac
     if [ -n "$adopted" ]; then
-        level=running detail="made by another tool; scitex-ssh setup -p $t_name takes it over"
+        if [ -z "$older_port" ]; then level=running detail="made elsewhere, in $t_unit_file"; else weigh_older; fi
         return
     fi
     if [ "$me" != "$t_user" ] && [ "$me" != root ]; then
@@ -206,14 +207,20 @@ not_connected() {
 
 status_all() {
     # With --machine the records go out as they are; else they become a table.
-    names=${wanted:-$(known_names)}
+    names=${wanted:-$(known_names)} ours=
+    : >"$work/older"
     for each_name in $names; do
         locate "$each_name"
-        if [ ! -d "$t_folder" ] && [ ! -e "$t_unit_file" ]; then
+        [ ! -d "$t_folder" ] && [ ! -e "$t_unit_file" ] || { ours="$ours $each_name"; continue; }
+        older_records "$each_name" >"$work/one"
+        if [ ! -s "$work/one" ]; then
             problem no-such-tunnel name="$each_name"
             finish
         fi
+        cat "$work/one" >>"$work/older"
     done
+    names=$ours
+    [ -n "$wanted" ] || older_records >"$work/older"
     # All at once: a bastion that hangs costs its time-out once.
     jobs=
     for each_name in $names; do
@@ -226,7 +233,13 @@ status_all() {
         grep -q 'level=verified' "$work/status.$each_name" || exit_status=50
         if [ "$machine" = 1 ]; then cat "$work/status.$each_name"; else print_record <"$work/status.$each_name"; fi
     done
-    [ -n "$names" ] || [ "$machine" = 1 ] || say "There is no tunnel on this machine."
+    ! grep -qv 'level=verified' "$work/older" || exit_status=50
+    if [ "$machine" = 1 ]; then
+        cat "$work/older"
+    else
+        while IFS= read -r line; do printf '%s\n' "$line" | print_record; done <"$work/older"
+    fi
+    [ -n "$names" ] || [ -s "$work/older" ] || [ "$machine" = 1 ] || say "There is no tunnel on this machine."
     finish
 }
 

@@ -63,8 +63,11 @@ fill_in() {
     fi
     keep_picked
     derive_forwards || return
+    find_older
     t_key=$(at_home "$t_key")
     t_key_json=$(json_text "$t_key")
+    t_on_up_json=$(json_text "$t_on_up") t_on_down_json=$(json_text "$t_on_down")
+    t_hook_notes="${t_on_up:+$newline# on_up: $t_on_up}${t_on_down:+$newline# on_down: $t_on_down}"
     t_key_access=$(text_credential)
     derive_way
 }
