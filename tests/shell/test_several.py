@@ -36,7 +36,7 @@ TUNNELS = {
 def test_a_port_names_all_that_are_on_it(
     shell: Shell, tmp_path: Path, port: str, bastion: str, names: list[str]
 ) -> None:
-    """Of this host, by whatever name; where a bastion is said, of that one. Without any, it is its own name."""
+    """Of this host, by whatever name; where a bastion is said, of that one. Else it is its own name."""
     for name, (login, forward, host) in TUNNELS.items():
         folder = tmp_path / "scitex-ssh/tunnels" / name
         folder.mkdir(parents=True)
