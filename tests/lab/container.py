@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,6 @@ POWEROFF_SIGNAL = signal.SIGRTMIN + 4
 NSPAWN = (
     "systemd-nspawn",
     "--quiet",
-    "--boot",
     # The lab may run where no systemd is PID 1, so there is nothing to register with.
     "--register=no",
     "--keep-unit",
@@ -42,9 +42,14 @@ class BootFailed(RuntimeError):
 class Container:
     """A disposable machine: its files, its processes and nothing of its network."""
 
-    def __init__(self, folder: Path, tree: Path, machine: str, cgroup: Cgroup) -> None:
+    def __init__(
+        self, folder: Path, layers: Sequence[Path], machine: str, cgroup: Cgroup, init: Sequence[str] = ()
+    ) -> None:
+        """Prepare one: ``layers`` are what it lies on, the uppermost first; ``init`` is its PID 1 unless that
+        is systemd."""
         self.folder = folder
-        self.tree = tree
+        self.layers = layers
+        self.init = init
         self.machine = machine
         self.cgroup = cgroup
         self.root = folder / "root"
@@ -56,7 +61,8 @@ class Container:
         """Lay an empty, writable layer over the tree."""
         for part in ("upper", "work", "root"):
             (self.folder / part).mkdir(parents=True)
-        layers = f"lowerdir={self.tree},upperdir={self.folder}/upper,workdir={self.folder}/work"
+        below = ":".join(map(str, self.layers))
+        layers = f"lowerdir={below},upperdir={self.folder}/upper,workdir={self.folder}/work"
         # 'volatile' syncs nothing: no file here outlives the machine that runs the lab.
         run("mount", "-t", "overlay", "overlay", "-o", f"{layers},volatile", str(self.root))
 
@@ -93,8 +99,9 @@ class Container:
         environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", **NO_LOCK}
         self._pid1 = 0
         with self.console.open("ab") as console:
+            words = ["--", *self.init] if self.init else ["--boot"]
             self._process = subprocess.Popen(
-                [*self.cgroup.entry(), *NSPAWN, *options],
+                [*self.cgroup.entry(), *NSPAWN, *options, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -106,9 +113,10 @@ class Container:
     def stop(self, timeout: float) -> None:
         """Switch the machine off in order, by force after the timeout."""
         assert self._process is not None
-        os.kill(self.pid1, POWEROFF_SIGNAL)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout)
+        if not self.init:
+            os.kill(self.pid1, POWEROFF_SIGNAL)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
         self.kill()
 
     def kill(self) -> None:
@@ -175,4 +183,6 @@ def _is_pid1(pid: int) -> bool:
         return False
     fields = dict(line.split(":", 1) for line in status.splitlines())
     numbers = fields["NSpid"].split()
-    return len(numbers) > 1 and numbers[-1] == "1" and fields["Name"].strip() == "systemd"
+    # Until it has become the init, its command is nspawn's own.
+    mine = fields["Name"].strip() not in ("systemd-nspawn", "(sd-inner)", "(sd-namespace)")
+    return len(numbers) > 1 and numbers[-1] == "1" and mine

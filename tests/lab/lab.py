@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +20,7 @@ from .hosts import Host
 from .names import Names
 from .network import Link, Network, Router, remove_namespaces
 from .priority import raise_limits
-from .trees import tree
+from .trees import other_inits, tree
 
 PREFIX = "sshlab"
 
@@ -95,10 +95,14 @@ class Lab:
         *,
         home: Router | None = None,
         boot: bool = True,
+        init: Sequence[str] = (),
     ) -> Host:
-        """Make a host behind a router: one of its own, or that of another workstation."""
+        """Make a host behind a router: one of its own, or that of another workstation.
+
+        ``init`` is the command of its PID 1 unless that is systemd.
+        """
         router = home or self.network.router()
-        return self._host(name, suite, router.join(self._namespace(name)), router, boot)
+        return self._host(name, suite, router.join(self._namespace(name)), router, boot, init)
 
     def destroy(self, *hosts: Host) -> None:
         """Remove hosts before the end of the run."""
@@ -117,10 +121,19 @@ class Lab:
         link = Link(self._namespace(name), "eth0", self.network.public)
         return self._host(name, suite, link, None, boot)
 
-    def _host(self, name: str, suite: str, link: Link, router: Router | None, boot: bool) -> Host:
+    def _host(
+        self,
+        name: str,
+        suite: str,
+        link: Link,
+        router: Router | None,
+        boot: bool,
+        init: Sequence[str] = (),
+    ) -> Host:
         machine = self._namespace(name)
         cgroup = Cgroup(hierarchies()[0] / GROUPS / self.run / name)
-        container = Container(self.folder / name, tree(suite), machine, cgroup)
+        layers = [other_inits(suite), tree(suite)] if init else [tree(suite)]
+        container = Container(self.folder / name, layers, machine, cgroup, init)
         host = Host(name, suite, container, link, self.names, router)
         self.hosts.append(host)
         host.create()

@@ -80,7 +80,8 @@ class Machine:
         self._connected = True
         self.container.start(self.link.namespace, self.name)
         try:
-            self.wait_for(SETTLED, timeout)
+            # Without systemd: when it can be logged in to.
+            self.wait_for("grep -q ':0016 .* 0A ' /proc/net/tcp" if self.container.init else SETTLED, timeout)
         except ScriptFailed as reason:
             raise BootFailed(f"{reason}\n--- console\n{self.container.console_tail()}") from reason
 

@@ -71,6 +71,22 @@ rm -rf /var/lib/apt/lists/*
 mkdir -p /var/log/journal
 """
 
+# What machines without systemd have besides, laid over the tree: files alone, which nothing sets up.
+OTHER_INITS = ("busybox-static", "libeinfo1", "librc1", "openrc", "runit")
+OTHER_INITS_FILES = f"""
+set -eu
+cd /tmp
+apt-get -qq update
+apt-get -qq -o APT::Sandbox::User=root download {" ".join(OTHER_INITS)}
+# /bin and /sbin are links.
+for package in *.deb; do
+    dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C /
+    rm "$package"
+done
+apt-get clean
+rm -rf /var/lib/apt/lists/*
+"""
+
 # The file by which each package the machine needs is known to be there.
 REQUIRED = {
     "debian-archive-keyring": "share/keyrings/debian-archive-keyring.gpg",
@@ -123,6 +139,35 @@ def tree(suite: str) -> Path:
     return path
 
 
+def other_inits(suite: str) -> Path:
+    """Return the files of other inits, fetched now if they are not there, as a layer over the tree."""
+    below = tree(suite)
+    digest = hashlib.sha256(OTHER_INITS_FILES.encode()).hexdigest()[:10]
+    path = cache() / f"{below.name}-inits-{digest}"
+    with _building(suite):
+        if not path.is_dir():
+            _fetch(below, path)
+    return path
+
+
+def _fetch(below: Path, path: Path) -> None:
+    beside, work = cache() / f".{path.name}.building", cache() / f".{path.name}.work"
+    _discard(work)
+    _discard(beside)
+    work.mkdir()
+    # Whatever the cache is on, an overlay can be on this.
+    run("mount", "-t", "tmpfs", "tmpfs", str(work))
+    for part in ("upper", "work", "root"):
+        (work / part).mkdir()
+    layers = f"lowerdir={below},upperdir={work}/upper,workdir={work}/work"
+    run("mount", "-t", "overlay", "overlay", "-o", layers, str(work / "root"))
+    shutil.copy("/etc/resolv.conf", work / "root/etc/resolv.conf")
+    run("chroot", str(work / "root"), "sh", "-c", OTHER_INITS_FILES)
+    run("cp", "-a", str(work / "upper"), str(beside))
+    _discard(work)
+    beside.rename(path)
+
+
 def prune() -> list[Path]:
     """Remove the trees of former recipes, and return what was removed."""
     wanted = {f"{suite}-{version()}" for suite in SUITES}
@@ -130,7 +175,8 @@ def prune() -> list[Path]:
         path
         for suite in SUITES
         for path in cache().glob(f"{suite}-*")
-        if path.is_dir() and path.name not in wanted
+        if path.is_dir()
+        and not any(path.name == name or path.name.startswith(f"{name}-inits-") for name in wanted)
     ]
     for path in stale:
         shutil.rmtree(path)
@@ -166,9 +212,9 @@ def _build(suite: str, path: Path) -> None:
 
 def _discard(path: Path) -> None:
     # A build that was killed may have left /proc mounted inside.
-    for line in Path("/proc/self/mounts").read_text().splitlines():
+    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
         point = line.split()[1]
-        if point.startswith(f"{path}/"):
+        if f"{point}/".startswith(f"{path}/"):
             run("umount", "--lazy", point)
     if path.exists():
         shutil.rmtree(path)
