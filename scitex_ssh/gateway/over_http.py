@@ -27,7 +27,7 @@ def send(url: str, body: bytes, headers: dict[str, str], host: Host) -> bytes:
         "-oBatchMode=yes",
         "-oConnectTimeout=15",
         "-oClearAllForwardings=yes",
-        "-oLogLevel=ERROR",
+        "-oLogLevel=INFO",
     )
     ours, theirs = socket.socketpair()
     ours.settimeout(SECONDS)
@@ -44,8 +44,10 @@ def send(url: str, body: bytes, headers: dict[str, str], host: Host) -> bytes:
         except OSError as problem:
             process.terminate()
             assert process.stderr is not None
-            said = process.stderr.read().decode("utf-8", "replace").strip()
-            raise OSError(said.splitlines()[0] if said else str(problem)) from problem
+            said = process.stderr.read().decode("utf-8", "replace").splitlines()
+            # Why the far end could not go on stands before ssh's own last word.
+            why = [line for line in said if "open failed" in line] or said or [str(problem)]
+            raise OSError(why[-1].strip()) from problem
         finally:
             process.terminate()
 
