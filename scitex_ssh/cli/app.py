@@ -152,6 +152,15 @@ _forwards = [
         help="Instead of a port: a Unix socket of the bastion, by its path or a name in its /tmp.",
     ),
 ]
+
+
+def _forwarding(command: Command) -> Command:
+    """The flags of forwards alone."""
+    for option in reversed(_forwards):
+        command = option(command)
+    return command
+
+
 _way = [
     click.option(
         "-J",
@@ -402,6 +411,7 @@ def remove(
 @click.option("-b", "--bastion", metavar="[USER@]HOST[:PORT]", help="Examine the way to this bastion,")
 @click.option("-s", "--secret-key", metavar="PATH", help="with this key, instead of a tunnel that stands.")
 @click.option("--target", metavar="HOST:PORT", help="What the port would lead to.  [default: localhost:22]")
+@_forwarding
 @click.option("-J", "--jump", metavar="HOST,HOST", help="Hosts to jump over on the way to the bastion.")
 @click.option("--jump-key", metavar="PATH", multiple=True, help="The key for one of them, in their order.")
 @click.option("--proxy", metavar="URL", help="A proxy for the first connection of the way.")

@@ -56,7 +56,7 @@ _PART = st.one_of(_NASTY, _NASTY, st.text(_BYTES, max_size=6))
 _LINE = st.lists(_PART, max_size=9).map(" ".join)
 _TUNNEL = "@reboot ssh -N -R 2201:localhost:22 u@gw"
 TEXTS = st.lists(st.one_of(_LINE, _LINE, st.just(_TUNNEL)), max_size=8).map("\n".join)
-MANY = st.lists(TEXTS, min_size=1, max_size=12)
+MANY = st.lists(TEXTS, min_size=1, max_size=5)
 
 
 def stored(folder: Path, texts: list[str]) -> None:
@@ -96,7 +96,7 @@ _SAID = re.compile(
 )
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(texts=MANY)
 @example(texts=[_TUNNEL, f"{_TUNNEL}\n{_TUNNEL} \\", f"[Service]\nExecStart={_TUNNEL[8:]} \\\n\\\n"])
 def test_units_and_crontabs_are_read_or_passed_over(shell: Shell, texts: list[str]) -> None:
@@ -127,7 +127,7 @@ fi
 """
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(texts=MANY)
 @example(texts=[f"a\n{_TUNNEL}\n\n \t\n{_TUNNEL}"])
 def test_a_line_is_set_aside_and_put_back(shell: Shell, texts: list[str]) -> None:
@@ -163,7 +163,7 @@ take_from_crontab && crontab_lacks || echo "not taken: $f"
 """
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(texts=MANY)
 def test_lines_of_ours_in_a_crontab_come_and_go(shell: Shell, texts: list[str]) -> None:
     """They are there and away again, and of the others no byte is lost."""
@@ -198,8 +198,8 @@ _KEYS = st.sampled_from(
 KEY_FILES = st.lists(st.one_of(_KEYS, _KEYS, _LINE), max_size=8).map("\n".join)
 
 
-@settings(max_examples=10)
-@given(texts=st.lists(KEY_FILES, min_size=1, max_size=12))
+@settings(max_examples=6)
+@given(texts=st.lists(KEY_FILES, min_size=1, max_size=6))
 @example(texts=[_OURS.format(2201, "lab1")])
 def test_authorized_keys_keep_the_lines_of_others(shell: Shell, texts: list[str]) -> None:
     """Of a host's lines its ports are read; without them, the file has every other line as it was."""
