@@ -77,7 +77,7 @@ def files(fleet: Fleet, member: Member, user: str) -> dict[Path, str]:
         (Way(Destination.parse(through), f"localhost:{port}"),),
         way.identity,
     )
-    blocks = {name: config([machine], f"{FOLDER}/{name}.known_hosts", through)}
+    blocks = {name: config([machine], f"{FOLDER}/{name}.known_hosts", [through])}
     # By its port as well, for programs that know no HostKeyAlias.
     pins = {name: "".join(f"{name},[localhost]:{port} {key}\n" for key in machine.host_keys)}
     entry = login(gate)

@@ -27,7 +27,7 @@ def command(machine: Machine, bastion: Bastion) -> str:
 def block(machines: Iterable[tuple[Machine, Bastion]]) -> str:
     """Blocks of ssh_config(5) for those that have a port, with their host keys below as comments."""
     shown = [(machine, _jump(bastion)) for machine, bastion in machines if machine.port is not None]
-    blocks = [client_config.config([_described(machine)], _PINS, jump) for machine, jump in shown]
+    blocks = [client_config.config([_described(machine)], _PINS, [jump]) for machine, jump in shown]
     keys = client_config.pins(_described(machine) for machine, _ in shown)
     pins = "".join(f"#   {line}\n" for line in keys.splitlines())
     return "\n".join(blocks) + (f"# In {_PINS}:\n{pins}" if pins else "")

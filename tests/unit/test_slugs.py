@@ -64,8 +64,8 @@ def test_a_session_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) ->
     """The machine is revoked, and its port is listened on all the same."""
     from scitex_ssh.gateway import sessions, upkeep
 
-    machine = SimpleNamespace(name="lab1", port=20001)
-    store = SimpleNamespace(revoke=lambda *_: machine)
+    machine = SimpleNamespace(name="lab1", port=20001, bastion="here")
+    store = SimpleNamespace(revoke=lambda *_: machine, bastion=SimpleNamespace(name="here"))
     monkeypatch.setattr(gateway_commands, "_settings", lambda: SimpleNamespace(ssh_user="tunnel"))
     monkeypatch.setattr(gateway_commands, "_store", lambda _: store)
     monkeypatch.setattr(upkeep, "tick", lambda *_: None)
