@@ -14,7 +14,7 @@ import pytest
 
 from scitex_ssh import keys
 from scitex_ssh.remote.way import Way
-from tests.remote.there import There, standing
+from tests.remote.there import There, free_port, standing
 
 # Its other dependencies are for statistics and figures: nothing of them is loaded on the way to a tunnel.
 PUBLISHED = ("scitex==2.30.8", "scitex-config==0.3.6")
@@ -111,7 +111,7 @@ def bastion() -> Iterator[There]:
 def test_a_tunnel_through_it(home: Path, bastion: There) -> None:
     """Set up by its module as version 1 was called, seen by its command, removed by it, without a trace."""
     (shown,) = keys.known.seen(Way.of("there", bastion.opts))
-    port, key = bastion.port + 1, str(bastion.folder / "key")
+    port, key = free_port(), str(bastion.folder / "key")
     more = {
         "keeper": "nohup",
         "target": f"127.0.0.1:{bastion.port}",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scitex_ssh import keys
-from tests.remote.there import There, commands, standing, unique, wait_for
+from tests.remote.there import There, commands, free_port, standing, unique, wait_for
 
 pytest.importorskip("fastmcp")
 
@@ -191,7 +191,7 @@ def test_a_tunnel_from_a_plan_to_its_removal(bastion: There, tmp_path: Path) -> 
     config = tmp_path / ".scitex/ssh/config.yaml"
     config.parent.mkdir(parents=True)
     config.write_text("default:\n  tunnels: allow\n")
-    port = bastion.port + 1
+    port = free_port()
     wanted = {
         "port": port,
         "bastion_server": f"127.0.0.1:{bastion.port}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -95,6 +96,13 @@ def standing(account: bool = False, env: Mapping[str, object] | None = None) -> 
             f"  ControlMaster auto\n  ControlPath {folder}/inherited\n  RequestTTY force\n"
         )
         yield There(folder, port, process.pid)
+
+
+def free_port() -> int:
+    """A port that the kernel picks: those beside a host's own are for the hosts of other processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def commands(mark: str) -> list[str]:
