@@ -267,8 +267,10 @@ class Store:
                 return found
             passed.add(former)
         while True:
-            found = db.scalar(_NEXT, {"at": bastion})
-            if found is None or (found in passed and self._foreign(bastion, found)):
+            # Not by their order alone: two that were put to the back in the same moment have none.
+            untried = _NEXT.where(FREE.c.port.not_in(passed)) if passed else _NEXT
+            found = db.scalar(untried, {"at": bastion})
+            if found is None:
                 return None
             if not self._foreign(bastion, found):
                 db.execute(_TAKE, {"at": bastion, "number": found})
