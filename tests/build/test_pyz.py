@@ -130,7 +130,9 @@ def test_it_is_pure_python(pyz: Path) -> None:
     with zipfile.ZipFile(pyz) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
-    assert {Path(name).suffix for name in names} <= {".py", ".sh", ".typed", ".md", ".json", ".txt"}
+    assert {Path(name).suffix for name in names} <= {
+        *(".py", ".sh", ".typed", ".md", ".json", ".txt", ".html", ".css", ".js")
+    }
     assert [name for name in names if "dist-info" in name or name.startswith("_bootstrap")] == []
     assert "site-packages/yaml/__init__.py" in names
 
