@@ -189,7 +189,8 @@ def test_status_and_removal_of_a_fleet(desk: World) -> None:
     before = traces(desk.workstation)
     done(Fleet().setup(desk, WANTED))
     told = done(pyinfra(desk, "-y", inventory(desk, [WANTED.data]), "deploys/status.py"))
-    assert f"[{desk.workstation.address}] 2222 verified tunnel@bastion" in told.stderr
+    row = rf"{re.escape(desk.workstation.address)} +2222 +verified +tunnel@bastion "
+    assert re.search(row, told.stdout), told.stdout
     done(Fleet().remove(desk))
     same(traces(desk.workstation), before)
     assert idle(done(Fleet().remove(desk)))
