@@ -111,7 +111,8 @@ REMOVE: list[tuple[str, tuple[str, ...]]] = [
     ("bad-port", ("--port=../../etc",)),
     ("usage", ("--port",)),
     ("usage", ("2222",)),
-    ("usage", ("-p", "2222", "-b", "u@gw")),
+    ("usage", ("-p", "2222", "-s", "key")),
+    ("bad-destination", ("-p", "2222", "-b", "-oProxyCommand=x")),
     ("usage", ("-p", "2222", "--user", "root")),
     ("usage", ("-p", "2222", "--dry-run=1")),
 ]
