@@ -369,7 +369,7 @@ FIELDS = {
     "tunnels[].started": "When that process began (Unix time), or null.",
     "tunnels[].since": "Unix time of the last change (connected, lost, waiting), or null.",
     "tunnels[].restarts": "How often it began anew since the service was started.",
-    "tunnels[].uptime": "Seconds since its connection was made, or null when there is none.",
+    "tunnels[].uptime": "Seconds since its connection was made, or null where it is down.",
     "tunnels[].error": "The last thing that went wrong, in words, or null. It may be long over.",
     "tunnels[].error_at": "Unix time of that, or null.",
     "tunnels[].next_retry": "Unix time of the next attempt, or null when none is waited for.",

@@ -236,6 +236,7 @@ beside() {
     esac
     pause=2
     if ! authenticated; then
+        complain "$main" "the connection is silent, and a new one fails: $(grep -v '^debug1: ' "$state/stderr" | tail -n 1 | tr -d '\r')"
         case $(cat "$state/stderr") in *"Permission denied ("* | *"Host key verification failed"*) pause=30 ;; esac
         sleep "$pause" &
         child=$!
@@ -246,6 +247,11 @@ beside() {
     fi
     rm -f "$state/busy"
     exit
+}
+
+# complain STATE WORDS: what is wrong while the connection itself says nothing, for status.
+complain() {
+    { grep -v '^error ' "$1/state" && echo "error $(date +%s) $2"; } >"$1/state.beside" && mv -f "$1/state.beside" "$1/state"
 }
 
 # telling: the line that tells most. Over jump hosts the last are those of an ssh that only lost its way to the bastion.

@@ -140,10 +140,13 @@ def test_a_connection_that_died_is_ended_by_what_comes_through_beside_it(
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_a_line_that_stalls_ends_no_connection(shell: tuple[str, ...], tmp_path: Path) -> None:
     """As long as nothing new comes through either, and when the old one is heard again first."""
-    with supervised(shell, tmp_path, ssh=TALKS, sleep=SLEEP):
+    with supervised(shell, tmp_path, ssh=TALKS, sleep=SLEEP) as state:
         assert attempted(tmp_path / "calls", 1, seconds=10)
         (tmp_path / "line").touch()
         assert attempted(tmp_path / "calls", 4, seconds=20)
+        told = (state / "state").read_text()
+        assert "the connection is silent, and a new one fails: ssh: connect to host bastion" in told
+        assert "phase connecting" in told
         (tmp_path / "line").unlink()
         time.sleep(3)
         after = calls(tmp_path)

@@ -77,7 +77,7 @@ observe() {
     if [ "$(supervisor_says phase)" = waiting ] && [ -n "$since" ]; then
         pause=$(supervisor_says pause)
         next_retry=$((since + (${pause:-0} + 9) / 10))
-    elif has_connected; then
+    elif [ "$level" != down ] && has_connected; then
         uptime=$(($(date +%s) - since))
         [ "$uptime" -ge 0 ] || uptime=0
     fi
