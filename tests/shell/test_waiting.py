@@ -8,7 +8,8 @@ from tests.shell.shells import Shell, prelude
 LATE = """
 work=$(mktemp -d) me=root machine=0 exit_status=0 wait_seconds=30
 trap 'rm -rf "$work"' EXIT
-t_name=2222 t_user=root t_bastion=u@gw t_forwards='remote localhost:2222 localhost:22' t_unit='' t_service=it t_log=log
+t_name=2222 t_user=root t_bastion=u@gw t_forwards='remote localhost:2222 localhost:22'
+t_unit='' t_service=it t_log=log
 t_state=$work t_folder=$work t_stage=''
 : >"$work/session"
 derive_forwards
