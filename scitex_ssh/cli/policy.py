@@ -31,7 +31,9 @@ def policy_group() -> None:
 @_json
 def show(host: str | None, as_json: bool) -> int:
     """Show what is allowed, and which file says so: for HOST, or for every host that a file names."""
-    answers = list(_answers([host] if host else _names()))
+    if host is not None:
+        _must_be_host(host)
+    answers = list(_answers([host] if host is not None else _names()))
     if as_json:
         present.envelope("policy show", {"success": True, "answers": [asdict(each) for each in answers]})
         return Exit.DONE
@@ -79,8 +81,8 @@ def config_show(origin: bool, as_json: bool) -> int:
 
 
 def _put(action: str, verdict: str, host: str | None, system: bool) -> int:
-    if host is not None and not config.is_host(host):
-        raise InputError("usage", why=f"{shown(host)} is not the name of a host", command="scitex-ssh policy")
+    if host is not None:
+        _must_be_host(host)
     path = config.SYSTEM if system else config.user_path()
     changed = config_edit.put(path, action, verdict, host=host, system=system)
     where = f"hosts.{host}.{action}" if host else f"default.{action}"
@@ -90,6 +92,12 @@ def _put(action: str, verdict: str, host: str | None, system: bool) -> int:
     if found.verdict != verdict:
         print(f"{'warning':13} the answer is still {found.verdict}: {_origin(found.path, found.where)}")
     return Exit.DONE
+
+
+def _must_be_host(host: str) -> None:
+    # Any of its names may be asked for: with its user, and an address in brackets.
+    if not config.is_host(policy.plain(host)):
+        raise InputError("usage", why=f"{shown(host)} is not the name of a host", command="scitex-ssh policy")
 
 
 def _names() -> list[str]:
