@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 import scitex_ssh
 from scitex_ssh.errors import SSHError, error
+from scitex_ssh.gateway import metrics as metered
 from scitex_ssh.gateway import page, problems, secrets
 from scitex_ssh.gateway.machine import MachineName
 from scitex_ssh.gateway.registration import Caller
@@ -69,6 +70,8 @@ def made(settings: Settings, store: Store) -> FastAPI:
         responses=refusals,
     )
     _errors(app)
+    meter, events = metered.Meter(), metered.Events(store)
+    app.add_middleware(meter.around)
 
     def admin(request: Request, authorization: Annotated[str, Header(max_length=4096)] = "") -> str:
         scheme, _, token = authorization.partition(" ")
@@ -183,17 +186,7 @@ def made(settings: Settings, store: Store) -> FastAPI:
     @app.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> str:
         """Counts for Prometheus."""
-        counts = store.counts()
-        free = counts.pop("free")
-        lines = [
-            "# HELP scitex_ssh_gateway_machines Machines by state.",
-            "# TYPE scitex_ssh_gateway_machines gauge",
-            *(f'scitex_ssh_gateway_machines{{state="{state}"}} {n}' for state, n in sorted(counts.items())),
-            "# HELP scitex_ssh_gateway_ports_free Ports that can be given out.",
-            "# TYPE scitex_ssh_gateway_ports_free gauge",
-            f"scitex_ssh_gateway_ports_free {free}",
-        ]
-        return "\n".join(lines) + "\n"
+        return metered.text(store, events, meter)
 
     return app
 

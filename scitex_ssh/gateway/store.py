@@ -266,6 +266,25 @@ class Store:
             free = db.scalar(select(func.count()).select_from(FREE)) or 0
             return {**{row[0]: row[1] for row in rows}, "free": free}
 
+    def ending(self, seconds: float) -> int:
+        """How many leases end within this time."""
+        soon = and_(MACHINES.c.state == "active", MACHINES.c.expires < self.clock() + seconds)
+        with self.reading() as db:
+            return db.scalar(select(func.count()).select_from(MACHINES).where(soon)) or 0
+
+    def events(self, after: int) -> tuple[int, dict[str, int]]:
+        """The number of the newest note of the audit log, and how often what happened after another one."""
+        with self.reading() as db:
+            last = db.scalar(select(func.max(AUDIT.c.number))) or 0
+            new = and_(AUDIT.c.number > after, AUDIT.c.number <= last)
+            rows = db.execute(select(AUDIT.c.what, func.count()).where(new).group_by(AUDIT.c.what))
+            return last, {row[0]: row[1] for row in rows}
+
+    @property
+    def in_order(self) -> bool:
+        """Notes appear in the order of their numbers: one is written at a time."""
+        return self.engine.dialect.name == "sqlite"
+
     def audit(self, limit: int = 100) -> list[dict[str, object]]:
         """Who got what when, the newest first."""
         with self.reading() as db:

@@ -61,7 +61,7 @@ def test_what_comes_at_once_costs_one_commit(store: Store) -> None:
 
 
 def test_who_is_refused_takes_nobody_along(store: Store) -> None:
-    """Of those who come at once the wrong one is told so, the others have ports, a token is used once each."""
+    """Of those who come at once the wrong one is told so, and the others have their ports."""
     good = token(store, uses=2)
     with crowd(store) as ended:
         right = [come(store, wish(), Caller(token=good)) for _ in range(2)]
