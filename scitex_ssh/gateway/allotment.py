@@ -9,11 +9,13 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select,
 
 from scitex_ssh.errors import error
 from scitex_ssh.gateway import ports
+from scitex_ssh.gateway.quick import Quick
 from scitex_ssh.gateway.tables import AWAY, BASTIONS, FREE, Bastion
 
-# What every registration asks, made once: to put a statement together costs more than to run it.
-_THERE = select(BASTIONS.c.name, BASTIONS.c.held, BASTIONS.c.size).where(
-    or_(BASTIONS.c.name == bindparam("own"), BASTIONS.c.seen > bindparam("since"))
+_THERE = Quick(
+    select(BASTIONS.c.name, BASTIONS.c.held, BASTIONS.c.size).where(
+        or_(BASTIONS.c.name == bindparam("own"), BASTIONS.c.seen > bindparam("since"))
+    )
 )
 # Free ports of a bastion that no other gateway is taking at this moment.
 _FREE = (
@@ -23,9 +25,10 @@ _FREE = (
 )
 _THIS = _FREE.where(FREE.c.port == bindparam("number"))
 _NEXT = _FREE.order_by(FREE.c.freed, FREE.c.port).limit(1)
-_TAKE = delete(FREE).where(FREE.c.bastion == bindparam("at"), FREE.c.port == bindparam("number"))
+_FIRST = Quick(_NEXT)
+_TAKE = Quick(delete(FREE).where(FREE.c.bastion == bindparam("at"), FREE.c.port == bindparam("number")))
 _GIVE = insert(FREE)
-_COUNT = (
+_COUNT = Quick(
     update(BASTIONS)
     .where(BASTIONS.c.name == bindparam("at"))
     .values(held=BASTIONS.c.held + bindparam("more"))
@@ -85,10 +88,9 @@ class Allotment:
 
     def _bastions(self, db: Connection, first: str | None) -> list[str]:
         """The bastions that are there: one that a machine was on before, then by their load."""
-        rows = db.execute(_THERE, {"own": self.own, "since": self._clock() - AWAY}).all()
-        if len(rows) > 1:
-            rows = sorted(rows, key=lambda row: (row.name != first, row.held / (row.size or 1), row.name))
-        return [row.name for row in rows]
+        rows = _THERE.rows(db, own=self.own, since=self._clock() - AWAY)
+        rows.sort(key=lambda row: (row["name"] != first, row["held"] / (row["size"] or 1), row["name"]))
+        return [row["name"] for row in rows]
 
     def _take(self, db: Connection, bastion: str, former: int | None) -> int | None:
         """Take a port out of a bastion's pool: the former one, else the one free the longest; or None."""
@@ -96,17 +98,19 @@ class Allotment:
         if former is not None:
             found: int | None = db.scalar(_THIS, {"at": bastion, "number": former})
             if found is not None and not self.foreign(bastion, found):
-                db.execute(_TAKE, {"at": bastion, "number": found})
+                _TAKE.run(db, at=bastion, number=found)
                 return found
             passed.add(former)
         while True:
             # Not by their order alone: two that were put to the back in the same moment have none.
-            untried = _NEXT.where(FREE.c.port.not_in(passed)) if passed else _NEXT
-            found = db.scalar(untried, {"at": bastion})
+            if passed:
+                found = db.scalar(_NEXT.where(FREE.c.port.not_in(passed)), {"at": bastion})
+            else:
+                found = _FIRST.value(db, at=bastion)
             if found is None:
                 return None
             if not self.foreign(bastion, found):
-                db.execute(_TAKE, {"at": bastion, "number": found})
+                _TAKE.run(db, at=bastion, number=found)
                 return int(found)
             # A program of the bastion holds it: to the back of the queue.
             passed.add(found)
@@ -115,4 +119,4 @@ class Allotment:
 
     def _count(self, db: Connection, bastion: str, more: int) -> None:
         """One machine more, or less, on a bastion: counting them each time would cost more with each."""
-        db.execute(_COUNT, {"at": bastion, "more": more})
+        _COUNT.run(db, at=bastion, more=more)

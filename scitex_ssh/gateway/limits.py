@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from scitex_ssh.errors import error
+from scitex_ssh.gateway.quick import Quick
 from scitex_ssh.gateway.store import Store
 from scitex_ssh.gateway.tables import FAILURES
 
@@ -14,8 +15,7 @@ SESSIONS = 300
 WINDOW = 60.0
 # Rows of addresses that were wrong lately; with more, the oldest windows go.
 _ROWS = 10_000
-# Asked at every request, so put together once.
-_OF = select(FAILURES).where(FAILURES.c.address == bindparam("at"))
+_OF = Quick(select(FAILURES).where(FAILURES.c.address == bindparam("at")))
 
 
 def session(store: Store, address: str) -> None:
@@ -37,10 +37,9 @@ def failed(store: Store, address: str) -> None:
 
 def checked(db: Connection, now: float, address: str, most: int | None = None) -> None:
     """The same as `check`, as part of a transaction."""
-    row = db.execute(_OF, {"at": address[:64]}).mappings().first()
-    if row is not None and row["count"] >= (MOST if most is None else most):
+    for row in _OF.rows(db, at=address[:64]):
         left = int(row["since"] + WINDOW - now) + 1
-        if left > 0:
+        if left > 0 and row["count"] >= (MOST if most is None else most):
             raise error("gateway-limit", address=address.removeprefix("ssh "), seconds=left)
 
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from scitex_ssh.errors import error
 from scitex_ssh.gateway import secrets
 from scitex_ssh.gateway.allotment import UNSEEN, Allotment
 from scitex_ssh.gateway.machine import Machine, MachineName
+from scitex_ssh.gateway.quick import Quick
 from scitex_ssh.gateway.tables import AUDIT, MACHINES
 from scitex_ssh.render.authorized_keys import PublicKey
 
-# What every registration asks, made once: to put a statement together costs more than to run it.
 # All whom a machine could be, or be in the way of: by its id, its name and its key.
-_KNOWN = (
+_KNOWN = Quick(
     select(MACHINES)
     .where(
         or_(
@@ -29,7 +29,13 @@ _KNOWN = (
     )
     .with_for_update()
 )
-_NEW, _NOTE = insert(MACHINES), insert(AUDIT)
+_NEW = Quick(insert(MACHINES))
+_NOTE = Quick(
+    insert(AUDIT).values({each.name: bindparam(each.name) for each in AUDIT.c if each.name != "number"})
+)
+
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -112,16 +118,13 @@ class Registration:
         note(db, now, what, machine.id, machine.port, caller)
         return machine, ""
 
-    def _find(self, db: Connection, wish: Wish) -> tuple[RowMapping | None, list[RowMapping]]:
+    def _find(self, db: Connection, wish: Wish) -> tuple[Row | None, list[Row]]:
         """The machine that it is, and those that have its name or its key."""
-        asked = {"id": wish.id, "name": wish.name or wish.id, "print": wish.key.fingerprint}
-        rows = list(db.execute(_KNOWN, asked).mappings())
+        rows = _KNOWN.rows(db, id=wish.id, name=wish.name or wish.id, print=wish.key.fingerprint)
         column, value = ("id", wish.id) if wish.id else ("fingerprint", wish.key.fingerprint)
         return next((row for row in rows if row[column] == value), None), rows
 
-    def _same(
-        self, db: Connection, row: RowMapping, caller: Caller, owners: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def _same(self, db: Connection, row: Row, caller: Caller, owners: tuple[str, ...]) -> dict[str, Any]:
         """Raise an error unless the caller is who enrolled this machine; what is new about that."""
         if caller.owner:
             retired = owners and row["owner"].startswith("key:") and row["owner"] not in owners
@@ -133,7 +136,7 @@ class Registration:
             secrets.consume(db, caller.token, self._clock())
         return {}
 
-    def _placed(self, db: Connection, row: RowMapping) -> dict[str, Any]:
+    def _placed(self, db: Connection, row: Row) -> dict[str, Any]:
         """Where a machine that comes back is from now on, as far as that changes."""
         port = row["port"]
         if port is not None and self._ports.stays(db, row["bastion"], port):
@@ -141,9 +144,7 @@ class Registration:
         self._ports.free(db, row["bastion"], port)
         return self._ports.allot(db, row["bastion"], row["last_port"])
 
-    def _first(
-        self, db: Connection, wish: Wish, caller: Caller, others: list[RowMapping]
-    ) -> tuple[Machine, str]:
+    def _first(self, db: Connection, wish: Wish, caller: Caller, others: list[Row]) -> tuple[Machine, str]:
         """A machine that nobody has seen before."""
         owner = caller.owner or "token:" + secrets.consume(db, caller.token, self._clock())
         key = str(uuid4()) if wish.id is None else wish.id
@@ -173,7 +174,7 @@ class Registration:
             seen=now,
             expires=now + self._lease,
         )
-        db.execute(_NEW, {**vars(machine), "secret": secrets.digest(given) if given else None})
+        _NEW.run(db, **vars(machine), secret=secrets.digest(given) if given else None)
         note(db, now, "pending" if self._approve else "enrolled", key, machine.port, caller)
         return machine, given
 
@@ -186,8 +187,8 @@ def put(db: Connection, key: str, **values: object) -> None:
 def note(db: Connection, now: float, what: str, machine: str, port: int | None, caller: Caller) -> None:
     """Write down who got what when."""
     who = caller.owner or ("its own key" if caller.proven else "token")
-    said = {"at": now, "what": what, "machine": machine, "port": port, "who": who}
-    db.execute(_NOTE, {**said, "address": caller.address[:64]})
+    where = caller.address[:64]
+    _NOTE.run(db, at=now, what=what, machine=machine, port=port, who=who, address=where)
 
 
 def _lines(wish: Wish) -> str:

@@ -21,6 +21,8 @@ Job = Callable[[Connection], Answer]
 Then = Callable[[], None]
 # Jobs of one transaction: who comes first waits for all of them.
 _MOST = 64
+# Batches after which what SQLite has logged goes to its place in the file.
+_MOVE = 50
 # Connections on which PostgreSQL is written to at the same time.
 _CREW = 8
 
@@ -51,6 +53,8 @@ class Transactions:
         self._most = _MOST if single else 1
         self._waiting: deque[_Asked] = deque()
         self._crew = ThreadPoolExecutor(1 if single else _CREW, "gateway-writes")
+        self._movers = ThreadPoolExecutor(1, "gateway-moves") if single else None
+        self._batches = 0
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -101,6 +105,14 @@ class Transactions:
         if len(batch) < 2 or not self._together(batch):
             for asked in batch:
                 self._singly(asked)
+        self._batches += 1
+        if self._movers is not None and self._batches % _MOVE == 0:
+            self._movers.submit(self._move)
+
+    def _move(self) -> None:
+        """Bring what was logged to its place; whoever did it within a commit would hold up a crowd."""
+        with contextlib.suppress(SQLAlchemyError), self.engine.connect() as db:
+            db.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _together(self, batch: list[_Asked]) -> bool:
         """Do all in one transaction; False, and nothing is done, when one of them cannot be."""
