@@ -144,7 +144,8 @@ guard() {
     stage=login waited=0
     # A word to end that came before the line above was lost.
     while kill -0 "$1" 2>/dev/null; do
-        if [ "$stage" = login ] && authenticated; then stage='answer from its session' waited=0; fi
+        # A busy bastion takes its time to start a session, and a second login would cost it more.
+        if [ "$stage" = login ] && authenticated; then stage='answer from its session' waited=0 patience=$((3 * usual)); fi
         if [ "$stage" != login ]; then
             if [ "$asking" = 0 ]; then exit; fi
             if grep -q '^scitex-ssh hears' "$output" && aside; then question "$1"; fi
@@ -254,18 +255,19 @@ complain() {
     { grep -v '^error ' "$1/state" && echo "error $(date +%s) $2"; } >"$1/state.beside" && mv -f "$1/state.beside" "$1/state"
 }
 
-# telling: the line that tells most. Over jump hosts the last are those of an ssh that only lost its way to the bastion.
+# telling: the line that tells most. Over jump hosts the last are those of an ssh that only lost its way to the bastion,
+# and the last of one that we ended says so.
 telling() {
-    grep -v -e ' UNKNOWN ' -e '^kex_exchange_identification: .*closed by remote host' "$state/words" >"$state/words.far"
-    if grep '^the connection was silent' "$state/words"; then
-        return
-    elif grep -q '^stdio forwarding failed' "$state/words.far"; then
-        sed -n 's/^channel [0-9]*: open failed: /stdio forwarding failed: open failed: /p' "$state/words.far" | tail -n 1
-    elif grep -q . "$state/words.far"; then
-        grep . "$state/words.far" | tail -n 1
-    else
-        grep . "$state/words" | tail -n 1
-    fi
+    awk '
+        /^Killed by signal / { next }
+        /./ { near = $0 }
+        /^the connection was silent/ { silent = $0 }
+        / UNKNOWN / || /^kex_exchange_identification: .*closed by remote host/ { next }
+        /^stdio forwarding failed/ { lost = 1 }
+        /./ { far = $0 }
+        sub(/^channel [0-9]*: open failed: /, "") { refused = "stdio forwarding failed: open failed: " $0 }
+        END { print silent != "" ? silent : lost ? refused : far != "" ? far : near }
+    ' "$state/words"
 }
 
 # What a connection's session is asked comes through a pipe with a name. Leaves in $mute whether there is none.
