@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from scitex_ssh import config, config_edit, defaults, policy
+from scitex_ssh import config, defaults, policy
 from scitex_ssh.cli import present
 from scitex_ssh.cli.app import SETTINGS
-from scitex_ssh.errors import Exit, InputError
-from scitex_ssh.model.text import shown
+from scitex_ssh.errors import Exit
 from scitex_ssh.policy import Answer
 
 _ACTION = click.Choice(config.ACTIONS)
@@ -32,7 +31,7 @@ def policy_group() -> None:
 def show(host: str | None, as_json: bool) -> int:
     """Show what is allowed, and which file says so: for HOST, or for every host that a file names."""
     if host is not None:
-        _must_be_host(host)
+        policy.check_host(host)
     answers = list(_answers([host] if host is not None else _names()))
     if as_json:
         present.envelope("policy show", {"success": True, "answers": [asdict(each) for each in answers]})
@@ -81,10 +80,7 @@ def config_show(origin: bool, as_json: bool) -> int:
 
 
 def _put(action: str, verdict: str, host: str | None, system: bool) -> int:
-    if host is not None:
-        _must_be_host(host)
-    path = config.SYSTEM if system else config.user_path()
-    changed = config_edit.put(path, action, verdict, host=host, system=system)
+    path, changed = policy.put(action, verdict, host, system=system)
     where = f"hosts.{host}.{action}" if host else f"default.{action}"
     print(f"{'changed' if changed else 'ok':13} {where}: {verdict} in {path}")
     # What was written may not be what counts.
@@ -92,12 +88,6 @@ def _put(action: str, verdict: str, host: str | None, system: bool) -> int:
     if found.verdict != verdict:
         print(f"{'warning':13} the answer is still {found.verdict}: {_origin(found.path, found.where)}")
     return Exit.DONE
-
-
-def _must_be_host(host: str) -> None:
-    # Any of its names may be asked for: with its user, and an address in brackets.
-    if not config.is_host(policy.plain(host)):
-        raise InputError("usage", why=f"{shown(host)} is not the name of a host", command="scitex-ssh policy")
 
 
 def _names() -> list[str]:

@@ -440,6 +440,7 @@ first_bastion() {
 # other_bastions: the same for each of the others, under that name with a number behind it.
 other_bastions() {
     tunnels=1 number=1 base_name=$t_name others=${given_bastions#*"$newline"}
+    [ -z "$others" ] || t_series=$t_name
     keep given
     [ -z "$others" ] || only_there || finish
     while [ -n "$others" ]; do
