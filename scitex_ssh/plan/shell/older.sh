@@ -470,6 +470,8 @@ older_part() {
         rm -rf "$old"
         if [ -e "$older_place" ] || [ -L "$older_place" ]; then mv -f "$older_place" "$older_place.before-scitex-ssh"; fi
         older_manager daemon-reload
+        # autossh fails when it is stopped.
+        older_manager reset-failed "${older_place##*/}" 2>/dev/null || :
         ;;
     restore:*)
         [ ! -e "$old/retired" ] || restore_older
