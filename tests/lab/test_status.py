@@ -60,6 +60,35 @@ def test_a_hung_bastion_costs_its_timeout_once(desk: World) -> None:
         assert each["uptime"] is None
 
 
+def test_both_scopes_are_told_together_and_waited_for(desk: World) -> None:
+    """The machine's and alice's own: a cause and the next try in words, and --wait as long as it takes."""
+    done(cli(desk, "setup", *Wanted(2222).argv))
+    done(cli(desk, "setup", *Wanted(2223).argv, "--keeper", "nohup"))
+    seen = _tunnels(cli(desk, "status", "--json").stdout)
+    keepers = [(each["port"], each["keeper"], each["level"]) for each in seen]
+    assert keepers == [(2222, "systemd", "verified"), (2223, "nohup", "verified")]
+    desk.bastion.sh("systemctl stop ssh; pkill -x sshd", check=False)
+    try:
+        desk.workstation.wait_for(
+            "[ $(scitex-ssh status | grep -c 'refused.* next try in') = 2 ]", 60, user="alice"
+        )
+        began = time.monotonic()
+        late = cli(desk, "status", "--wait", "3", "--json")
+        assert time.monotonic() - began >= 3
+        desk.bastion.sh("systemd-run -q --on-active=3 systemctl start ssh")
+        began = time.monotonic()
+        soon = cli(desk, "status", "--wait", "80", "--json")
+        assert time.monotonic() - began < 60
+    finally:
+        desk.bastion.sh("systemctl start ssh")
+    # One that is just trying again is not up; why it was not before stands beside it.
+    down = _tunnels(late.stdout)
+    assert (late.status, [each["level"] for each in down]) == (50, ["down", "down"])
+    assert {each["cause"] for each in down} <= {"bastion-refused", "not-up"}
+    assert all("refused" in each["error"] for each in down)
+    assert (soon.status, {each["level"] for each in _tunnels(soon.stdout)}) == (0, {"verified"})
+
+
 def test_watch_leaves_the_terminal_as_it_was(desk: World) -> None:
     """On a terminal the table has a screen of its own; Ctrl-C and a word to end give the old one back."""
     done(cli(desk, "setup", *Wanted().argv))
