@@ -17,9 +17,10 @@ from scitex_ssh.cli.app import app as commands
 from scitex_ssh.errors import SSHError
 from scitex_ssh.gateway import app, bounds, limits, reach, roster, secrets, sittings
 from scitex_ssh.gateway.machine import MachineName
+from scitex_ssh.gateway.registration import Caller, Wish
 from scitex_ssh.gateway.service import here
 from scitex_ssh.gateway.settings import Settings
-from scitex_ssh.gateway.store import DOWN, Caller, Store, Wish
+from scitex_ssh.gateway.store import DOWN, Store
 from scitex_ssh.gateway.tables import Bastion
 
 from .model import POOL, SHARED, Clock, key, token, url, wish

@@ -411,6 +411,11 @@ remove_all() {
         finish
     fi
     if needs_root && ! become_root "$@"; then finish; fi
+    # Whoever came through it loses the terminal, and half of the work is no use to anybody.
+    if stands_already; then
+        detach "$@"
+        trap '' HUP PIPE
+    fi
     applying=
     for n in $tunnels; do
         [ "$(each_due "$n")" != bad ] || continue

@@ -397,6 +397,10 @@ generic() {
     take_flags "$@"
     # Given again to the same program as root: that one knows its command, or is told it.
     [ "$set_aside" = 0 ] || set -- "$word" "$@"
+    case $word:$t_port:$t_name in
+    setup:*) ;;
+    *:?*:?*) usage_problem "a tunnel that stands is told by its port (-p) or by its name (-n), not by both" "$program" ;;
+    esac
     case $word in
     setup) defaults "$@" ;;
     remove)
