@@ -19,10 +19,11 @@ _NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 def run(arguments: list[str]) -> int:
     """Run the command; every error becomes one message and its exit status, never a traceback."""
     failure = present.Failure(arguments)
+    status = int(Exit.DONE)
     try:
-        result = app.main(arguments, prog_name="scitex-ssh", standalone_mode=False)
+        status = int(app.main(arguments, prog_name="scitex-ssh", standalone_mode=False) or 0)
         sys.stdout.flush()
-        return int(result or 0)
+        return status
     except SSHError as problem:
         return failure.show(problem)
     except click.exceptions.Exit as leaving:
@@ -39,7 +40,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         # Whoever read us has enough; say nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+        return status
     except OSError as problem:
         path = problem.filename or "a file"
         why = (problem.strerror or str(problem)).lower()
