@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import subprocess
 import sys
@@ -64,9 +63,9 @@ def equip(world: World, folder: Path) -> None:
     world.bastion.sh(f"mkdir -p {HERE} && tar -C {HERE} -xf /root/packages.tar && rm /root/packages.tar")
 
 
-def gateway(world: World, *words: str, check: bool = True, program: str = GATEWAY) -> Result:
+def gateway(world: World, *words: str, check: bool = True) -> Result:
     """Give a command of the gateway on the bastion, as root."""
-    return world.bastion.sh(f"{program} {' '.join(words)}", check=check, timeout=90)
+    return world.bastion.sh(f"{GATEWAY} {' '.join(words)}", check=check, timeout=90)
 
 
 CLEAN = """
@@ -76,8 +75,7 @@ rm -rf /etc/scitex-ssh/gateway.env /etc/ssh/sshd_config.d/60-scitex-ssh-gateway.
 rm -rf /var/lib/scitex-ssh-gateway /etc/systemd/system/scitex-ssh-gateway*
 systemctl daemon-reload
 systemctl reload ssh
-rm -rf /home/alice/token /opt/scitex-ssh
-[ "$(readlink /usr/local/bin/scitex-ssh)" != /opt/scitex-ssh/bin/scitex-ssh ] || rm /usr/local/bin/scitex-ssh
+rm -f /home/alice/token
 """
 
 
@@ -86,11 +84,6 @@ def site(desk: World, tmp_path: Path) -> Iterator[World]:
     """Give a bastion with the package on it, and no gateway yet."""
     equip(desk, tmp_path)
     yield desk
-    clean(desk)
-
-
-def clean(desk: World) -> None:
-    """Have no gateway there, and nothing on the workstation that knew one."""
     for host in (desk.bastion, desk.workstation):
         host.sh(CLEAN, check=False)
     desk.workstation.sh("rm -f /home/alice/.ssh/scitex-ssh-bastion* /home/alice/.ssh/web*")
@@ -194,6 +187,7 @@ def inventory(world: World, folder: Path, **data: object) -> Path:
         "ssh_known_hosts_file": str(folder / "known"),
         "ssh_strict_host_key_checking": "yes",
         "_sudo": True,
+        "gateway_python": "/usr/bin/python3",
         "gateway_settings": {"SSH_USER": "gwtunnel", "SSH_PUBLIC_HOST": "bastion"},
         **data,
     }
@@ -210,32 +204,15 @@ def page(world: World, path: str = "/") -> str:
     return world.bastion.sh(f'python3 -c "{PAGE.format(path=path)}"').stdout
 
 
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that pip needs for a bastion which reaches no registry, as docs/how-to/gateway.md has it."""
-    folder = tmp_path_factory.mktemp("wheels")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--wheel-dir", folder, "pip", f"{CHECKOUT}[gateway]"], check=True)
-    return folder
-
-
-@pytest.fixture
-def bare(desk: World) -> Iterator[World]:
-    """Give a bastion without the package."""
-    yield desk
-    clean(desk)
-
-
-def test_a_deploy_installs_it_and_the_page_tells_the_truth(bare: World, tmp_path: Path, wheels: Path) -> None:
+def test_a_deploy_installs_it_and_the_page_tells_the_truth(site: World, tmp_path: Path) -> None:
     """Shown first, done once, hardened; from inside the unit a machine is verified by its host key."""
+    world, hosts = site, inventory(site, tmp_path)
     pytest.importorskip("pyinfra")
-    there = functools.partial(gateway, bare, program="/opt/scitex-ssh/bin/scitex-ssh gateway")
-    world, hosts = bare, inventory(bare, tmp_path, gateway_wheels=str(wheels))
     with untouched(world.bastion):
         dry = done(pyinfra(world, "--dry", hosts, "deploys/gateway.py"))
-    assert "would-change  all of it: the package is not there yet" in dry.stderr
+    assert "would-change  scitex-ssh-gateway.service runs" in dry.stderr
     done(pyinfra(world, "-y", hosts, "deploys/gateway.py"))
-    assert there("install", "--http", "--dry-run").stdout == "ok            nothing to do\n"
+    assert gateway(world, "install", "--http", "--dry-run").stdout == "ok            nothing to do\n"
     with untouched(world.bastion):
         again = done(pyinfra(world, "-y", hosts, "deploys/gateway.py"))
     assert re.search(r"The gateway runs +1 +- +- +1", again.stderr), again.stderr
@@ -249,7 +226,7 @@ def test_a_deploy_installs_it_and_the_page_tells_the_truth(bare: World, tmp_path
         assert float(exposure[1]) <= most, rated
     world.bastion.wait_for('python3 -c "' + PAGE.format(path="/readyz") + '"', 60)
 
-    token = there("token", "create", "lab").stdout.strip()
+    token = gateway(world, "token", "create", "lab").stdout.strip()
     world.workstation.write("/home/alice/token", token, owner="alice:alice")
     url = ("--gateway", "ssh://enrol@bastion", "--machine", "lab3")
     said = cli(world, "setup", *url, "--token-file", "token")
@@ -259,11 +236,11 @@ def test_a_deploy_installs_it_and_the_page_tells_the_truth(bare: World, tmp_path
     assert '<span class="standing verified"' in page(world), page(world)
     assert "ssh -J bastion -p 20000 -o HostKeyAlias=lab3 alice@localhost" in page(world)
     assert 'scitex_ssh_gateway_machines{state="active"} 1' in page(world, "/metrics")
-    shown = there("show", "lab3").stdout
+    shown = gateway(world, "show", "lab3").stdout
     assert re.search(r"proof +verified", shown), shown
 
     # Where there is no Python, a script asks over ssh for the same port.
-    script = there("script", "ssh://enrol@bastion").stdout
+    script = gateway(world, "script", "ssh://enrol@bastion").stdout
     world.workstation.write("/home/alice/enrol.sh", script, owner="alice:alice")
     again = world.workstation.sh("sh enrol.sh </dev/null", user="alice", check=False, timeout=90)
     assert "Enrolled: port 20000 of gwtunnel@bastion:22." in again.stderr, again.stderr
