@@ -799,6 +799,53 @@ REMOTE = [
 ]
 KEYS = [f"scitex_ssh/keys/{name}.py" for name in ("local", "authorize", "answers", "rotate", "known")]
 
+# A command in Python.
+IN_PYTHON = {
+    "attach": 'scitex_ssh.attach("lab1", session="work")',
+    "bastion authorize": 'scitex_ssh.bastions.authorize("lab1", [2222], "ssh-ed25519 AAAA...")',
+    "bastion list": 'scitex_ssh.bastions.hosts()["hosts"]',
+    "bastion revoke": 'scitex_ssh.bastions.revoke("lab1")',
+    "bastion setup": "scitex_ssh.bastions.setup(hosts=100)",
+    "bastion status": "scitex_ssh.bastions.status()",
+    "config show": "scitex_ssh.defaults.every()",
+    "copy": 'scitex_ssh.copy_to("lab1", ["a", "b"], "folder", recursive=True)',
+    "doctor": "scitex_ssh.doctor(2222)",
+    "exec": 'scitex_ssh.exec_remote("lab1", "uname -a").stdout',
+    "fleet apply": 'scitex_ssh.fleets.apply("fleet.yaml")',
+    "fleet plan": 'scitex_ssh.fleets.plan("fleet.yaml")',
+    "fleet status": 'scitex_ssh.fleets.status("fleet.yaml")',
+    "forward": 'with scitex_ssh.forwards.hold("gw.example.com", "~/.ssh/id", local="5432:db:5432"): work()',
+    "key authorize": 'scitex_ssh.keys.authorize("lab1", "~/.ssh/id_ed25519")',
+    "key check": 'scitex_ssh.keys.check("lab1")',
+    "key fix": "scitex_ssh.keys.fix()",
+    "key forget": 'scitex_ssh.keys.forget("lab1")',
+    "key list": "scitex_ssh.keys.list_keys()",
+    "key new": 'scitex_ssh.keys.new("~/.ssh/tunnel")',
+    "key pin": 'scitex_ssh.keys.pin("lab1", fingerprint="SHA256:...")',
+    "key rotate": 'scitex_ssh.keys.rotate(["lab1"], "~/.ssh/tunnel")',
+    "policy allow": 'scitex_ssh.policy.allow("exec", "lab1")',
+    "policy deny": 'scitex_ssh.policy.deny("exec", "lab1")',
+    "policy show": 'scitex_ssh.policy.answer("exec", "lab1")',
+    "probe": 'scitex_ssh.probe_remote("lab1", requires=["rsync"]).ok',
+    "remove": "scitex_ssh.remove(2222)",
+    "render": 'scitex_ssh.render_tunnel(2222, form="unit")',
+    "script remove": 'scitex_ssh.script("remove", 2222)',
+    "script setup": 'scitex_ssh.script("setup", 2222, "tunnel@bastion", "~/.ssh/id_ed25519")',
+    "script status": 'scitex_ssh.script("status")',
+    "setup": 'scitex_ssh.setup(2222, "tunnel@bastion", "~/.ssh/id_ed25519")',
+    "skills get": 'scitex_ssh.skills.skill("setup-tunnel").text',
+    "skills install": 'scitex_ssh.skills.install("skills")',
+    "skills list": "scitex_ssh.skills.skills()",
+    "ssh-config": "scitex_ssh.clients.config(scitex_ssh.clients.machine())",
+    "status": "scitex_ssh.status()",
+    "sync": 'scitex_ssh.sync_dir("folder/", "lab1:folder", delete=True)',
+}
+# What is for a shell or a person, or is a program that runs until it is ended: there is nothing to call.
+NOT_IN_PYTHON = {
+    *("agent", "completion", "demo", "explain", "list-python-apis", "man", "script bastion", "scripts"),
+    *("gateway *", "mcp *"),
+}
+
 
 def python() -> str:
     """The public names of the package, read from its sources."""
@@ -815,7 +862,16 @@ def python() -> str:
         "The functions do what the commands of their names do, and return a `Result`. Input that cannot "
         "be right raises `InputError`; everything else that goes wrong is in the result.",
     ]
-    for name, node in api.items():
+    parts += [
+        "## A command in Python",
+        "\n".join(
+            ["| Command | Python |", "|---|---|"]
+            + [f"| `{command}` | `{call}` |" for command, call in sorted(IN_PYTHON.items())]
+        ),
+        "`agent`, `mcp start` and `gateway serve` run until they are ended; the others of the gateway are "
+        "for its administrator, and what programs ask it goes [over HTTP](../how-to/gateway.md).",
+    ]
+    for name, node in [*api.items(), *_module("scitex_ssh/forms.py").items()]:
         if name in scitex_ssh.__all__ and isinstance(node, ast.FunctionDef):
             parts += _function(node, "##", f"scitex_ssh.{name}")
     parts += _class(api["Result"], "##", "scitex_ssh.Result")
@@ -839,6 +895,22 @@ def python() -> str:
             if name in keys.__all__:
                 make = _function if isinstance(node, ast.FunctionDef) else _class
                 parts += make(node, "###", f"scitex_ssh.keys.{name}")
+    for title, name in (
+        ("Forwards for a while", "forwards"),
+        ("A bastion", "bastions"),
+        ("A client's side", "clients"),
+        ("A fleet", "fleets"),
+        ("What is allowed", "policy"),
+        ("What stands for flags that are not given", "defaults"),
+        ("Guides", "skills"),
+    ):
+        parts += [f"## {title}", f"In `scitex_ssh.{name}`."]
+        module = getattr(scitex_ssh, name)
+        path = Path(module.__file__).relative_to(ROOT)
+        for each, node in _module(str(path)).items():
+            if each in module.__all__:
+                make = _function if isinstance(node, ast.FunctionDef) else _class
+                parts += make(node, "###", f"scitex_ssh.{name}.{each}")
     parts += [
         "## Errors",
         "One class a family; each is also the builtin that fits. [The catalogue](errors.md) names them all.",

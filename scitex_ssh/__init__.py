@@ -2,7 +2,8 @@
 
 ``setup``, ``status``, ``doctor`` and ``remove`` do what the commands of these names do, and return a
 `scitex_ssh.api.Result`; ``exec_remote`` and the like work on other machines, and return an `SSHResult`.
-Importing this package loads nothing else until one of them is used.
+``bastions``, ``clients``, ``defaults``, ``fleets``, ``forwards``, ``keys``, ``policy`` and ``skills`` are
+modules. Importing this package loads nothing else until one of them is used.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scitex_ssh import bastions, clients, defaults, fleets, forwards, keys, policy, skills
     from scitex_ssh.api import Result, doctor, remove, setup, status
     from scitex_ssh.errors import InputError, PolicyError, ReachError, SSHError, TunnelError
+    from scitex_ssh.forms import render_tunnel, script
     from scitex_ssh.remote import (
         CopyResult,
         ProbeResult,
@@ -31,12 +34,17 @@ __version__ = "2.0.0"
 # True: the package is there, and the commands need nothing that may be missing.
 AVAILABLE = True
 
-_API = ("Result", "doctor", "remove", "setup", "status")
-_REMOTE = (
-    *("CopyResult", "ProbeResult", "SSHResult", "attach", "copy_files"),
-    *("copy_from", "copy_to", "exec_many", "exec_remote", "probe_remote", "sync_dir"),
-)
-_ERRORS = ("InputError", "PolicyError", "ReachError", "SSHError", "TunnelError")
+# Where each public name is; the modules themselves are public names, too.
+_HOMES = {
+    "scitex_ssh.api": ("Result", "doctor", "remove", "setup", "status"),
+    "scitex_ssh.errors": ("InputError", "PolicyError", "ReachError", "SSHError", "TunnelError"),
+    "scitex_ssh.forms": ("render_tunnel", "script"),
+    "scitex_ssh.remote": (
+        *("CopyResult", "ProbeResult", "SSHResult", "attach", "copy_files"),
+        *("copy_from", "copy_to", "exec_many", "exec_remote", "probe_remote", "sync_dir"),
+    ),
+}
+_MODULES = ("bastions", "clients", "defaults", "fleets", "forwards", "keys", "policy", "skills")
 
 __all__ = [
     "AVAILABLE",
@@ -50,16 +58,26 @@ __all__ = [
     "SSHResult",
     "TunnelError",
     "attach",
+    "bastions",
+    "clients",
     "copy_files",
     "copy_from",
     "copy_to",
+    "defaults",
     "doctor",
     "exec_many",
     "exec_remote",
+    "fleets",
+    "forwards",
     "get_version",
+    "keys",
+    "policy",
     "probe_remote",
     "remove",
+    "render_tunnel",
+    "script",
     "setup",
+    "skills",
     "status",
     "sync_dir",
 ]
@@ -73,10 +91,9 @@ def get_version() -> str:
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    if name in _API:
-        return getattr(import_module("scitex_ssh.api"), name)
-    if name in _REMOTE:
-        return getattr(import_module("scitex_ssh.remote"), name)
-    if name in _ERRORS:
-        return getattr(import_module("scitex_ssh.errors"), name)
+    if name in _MODULES:
+        return import_module(f"scitex_ssh.{name}")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
     raise AttributeError(f"module 'scitex_ssh' has no attribute {name!r}")

@@ -12,6 +12,8 @@ from scitex_ssh.model.host import HostName
 from scitex_ssh.plan.report import Line
 from scitex_ssh.render.authorized_keys import PublicKey
 
+__all__ = ["authorize", "hosts", "revoke", "setup", "status"]
+
 
 def _silent(line: Line) -> None:
     """Nobody listens."""

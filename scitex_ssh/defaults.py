@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from scitex_ssh import config
 
+__all__ = ["Default", "every", "of"]
+
 VARIABLES = {"bastion": "SCITEX_SSH_BASTION_SERVER", "key": "SCITEX_SSH_SECRET_KEY_PATH"}
 BUILT_IN = {"keeper": "auto", "keepalive": "default"}
 

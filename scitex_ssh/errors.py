@@ -476,8 +476,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "cron-denied",
         Exit.REFUSED,
         "{user} cannot have a crontab: {why}.",
-        "ask for {user} to be taken from /etc/cron.deny (or put into /etc/cron.allow), or choose "
-        "--keeper profile.",
+        "have root {how}, or choose --keeper profile.",
     ),
     Problem(
         "cron-stopped",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from scitex_ssh import config
+from scitex_ssh import config, config_edit
 from scitex_ssh.config import ACTIONS, Config
-from scitex_ssh.errors import PolicyError
+from scitex_ssh.errors import InputError, PolicyError
+from scitex_ssh.model.text import shown
+
+__all__ = ["Answer", "allow", "answer", "check", "deny"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,45 @@ def answer(action: str, host: str, *aliases: str) -> Answer:
             if found == verdict:
                 return Answer(action, host, verdict, str(file.path), where, file.system)
     return Answer(action, host, "unset")
+
+
+def allow(action: str, host: str | None = None, *, system: bool = False) -> Answer:
+    """Allow an action on a host, or on every host that has no answer of its own; what is so then.
+
+    Args:
+        action: ``tunnels``, ``exec``, ``copy``, ``attach`` or ``forward``.
+        system: in the administrator's file, which wins, and not in the caller's own.
+
+    Raises:
+        InputError: for what is no action or no name of a host.
+        PolicyError: for a file that is not as it must be.
+        SSHError: ``config-by-hand`` where the line cannot be put into the file.
+    """
+    put(action, "allow", host, system=system)
+    return answer(action, host or "?")
+
+
+def deny(action: str, host: str | None = None, *, system: bool = False) -> Answer:
+    """Deny an action on a host, or on every host that has no answer of its own; as `allow`."""
+    put(action, "deny", host, system=system)
+    return answer(action, host or "?")
+
+
+def check_host(host: str) -> None:
+    """Refuse what is no name of a host, by ``usage``; it may stand with its user, and in brackets."""
+    if not config.is_host(plain(host)):
+        raise InputError("usage", why=f"{shown(host)} is not the name of a host", command="scitex-ssh policy")
+
+
+def put(action: str, verdict: str, host: str | None, *, system: bool = False) -> tuple[Path, bool]:
+    """Write a verdict into a file; the file, and whether it was changed. Errors are those of `allow`."""
+    if action not in ACTIONS:
+        why = f"{shown(action)} is not one of {', '.join(ACTIONS)}"
+        raise InputError("usage", why=why, command="scitex-ssh policy")
+    if host is not None:
+        check_host(host)
+    path = config.SYSTEM if system else config.user_path()
+    return path, config_edit.put(path, action, verdict, host=host, system=system)
 
 
 def said(file: Config, action: str, names: tuple[str, ...]) -> tuple[str, str]:

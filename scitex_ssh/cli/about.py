@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -57,17 +57,42 @@ def list_python_apis(verbose: bool, as_json: bool) -> int:
 
 def _names() -> Iterator[tuple[str, str, str, str]]:
     """Each public name, its kind, its signature or "", and the first line of what is said of it."""
-    from scitex_ssh import bastions, keys
-
-    bastion = ["authorize", "hosts", "revoke", "setup", "status"]
-    for module, names in ((scitex_ssh, scitex_ssh.__all__), (keys, keys.__all__), (bastions, bastion)):
-        for name in sorted(names):
+    modules = [scitex_ssh]
+    for module in modules:
+        for name in sorted(module.__all__):
             value = getattr(module, name)
-            callable_ = isinstance(value, (type, types.FunctionType))
-            kind = "class" if isinstance(value, type) else "function" if callable_ else "value"
-            signature = str(inspect.signature(value)) if callable_ and kind == "function" else ""
-            about = (inspect.getdoc(value) or "").partition("\n")[0] if callable_ else repr(value)
-            yield f"{module.__name__}.{name}", kind, signature, about
+            signature = ""
+            if isinstance(value, types.ModuleType):
+                modules.append(value)
+                kind = "module"
+            elif isinstance(value, type):
+                kind = "class"
+            elif callable(value):
+                kind, signature = "function", _signature(value)
+            else:
+                kind = "value"
+            about = repr(value) if kind == "value" else inspect.getdoc(value) or ""
+            yield f"{module.__name__}.{name}", kind, signature, about.partition("\n")[0]
+
+
+class _Word(str):
+    """Text that stands in a signature as it is."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """As it stands in the source; a default that is a function says nothing to anybody."""
+    found = inspect.signature(function)
+    parameters = [
+        each.replace(
+            annotation=_Word(each.annotation),
+            default=_Word("...") if inspect.isfunction(each.default) else each.default,
+        )
+        for each in found.parameters.values()
+    ]
+    return str(found.replace(parameters=parameters, return_annotation=_Word(found.return_annotation)))
 
 
 @click.command("man", context_settings=SETTINGS)

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import tempfile
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from scitex_ssh import __version__, api, policy
-from scitex_ssh.backends import local as this_machine
+from scitex_ssh import forwards
+from scitex_ssh.api import Result
 from scitex_ssh.cli import present
 from scitex_ssh.errors import Exit, error
-from scitex_ssh.keepers import FRAGMENTS, PLANS
-from scitex_ssh.model import Tunnel, TunnelName
-from scitex_ssh.model.discovery import MOST_BYTES, local_forwards
-from scitex_ssh.model.tunnel import default_name
-from scitex_ssh.plan.program import bind, program
-from scitex_ssh.plan.report import Observation, Proof, Report, read_line
-
-# Those in the background are tunnels of the keeper nohup, known among others by the beginning of their names.
-PREFIX = "forward-"
+from scitex_ssh.forwards import PREFIX
+from scitex_ssh.model import Tunnel
+from scitex_ssh.plan.report import Proof, read_line
 
 
 @click.command("forward")
@@ -34,7 +25,7 @@ PREFIX = "forward-"
 @click.option(
     "--discovery",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False),
     help="A port here for each one that this JSON file names, to the node that it names; read at each start.",
 )
 @click.option("--service", metavar="NAME", multiple=True, help="Of the file's ports only this one.")
@@ -62,25 +53,32 @@ def forward(
     Needs no root and leaves nothing behind. With --background they outlive the shell, until --stop or
     the next boot. scitex-ssh setup takes the same flags, and keeps them for good.
     """
-    _check_words(background, name, listing, stop, as_json, any(flags.values()))
+    services_of_nothing = bool(flags["service"]) and flags["discovery"] is None
+    _check_words(background, name, listing, stop, as_json, any(flags.values()), services_of_nothing)
     if listing:
         return _list(as_json)
     if stop is not None:
-        return _stop(stop, as_json)
-    discovery, services = flags.pop("discovery"), flags.pop("service")
-    if discovery is not None:
-        flags["local"] = (*flags["local"], *local_forwards(_read(discovery), str(discovery), services))
+        return present.finish(
+            "forward", forwards.stop(stop, tell=_quiet if as_json else present.line), as_json
+        )
     trust = ["--accept-new-host-key"] if flags.pop("accept_new_host_key") else []
     # In the foreground it never stands beside others, and a port that the bastion picks would need a name.
     called = name if background else "forward"
     bastion, key = flags.pop("bastion"), flags.pop("secret_key")
-    tunnel = api.described(None, bastion, key, name=called, keeper="nohup" if background else "auto", **flags)
-    _permitted(tunnel)
+    keeper = "nohup" if background else "auto"
+    tunnel = forwards.described(bastion, key, name=called, keeper=keeper, **flags)
+    forwards.permit(tunnel)
     return _begun(tunnel, name, trust, as_json) if background else held(tunnel, trust)
 
 
 def _check_words(
-    background: bool, name: str | None, listing: bool, stop: str | None, as_json: bool, more: bool
+    background: bool,
+    name: str | None,
+    listing: bool,
+    stop: str | None,
+    as_json: bool,
+    more: bool,
+    services_of_nothing: bool,
 ) -> None:
     """Refuse what cannot be meant together."""
     why = ""
@@ -90,61 +88,22 @@ def _check_words(
         why = "--list and --stop take no flags of forwards"
     elif (name or as_json) and not (background or listing or stop is not None):
         why = "-n and --json are for what is in the background"
+    elif services_of_nothing:
+        why = "--service chooses among the ports of --discovery"
     if why:
         raise error("usage", why=why, command="scitex-ssh forward")
 
 
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise error("bad-discovery", path=path, why=f"it is larger than {MOST_BYTES} bytes")
-        return content.decode("utf-8-sig")
-    except OSError as problem:
-        raise error("bad-discovery", path=path, why=(problem.strerror or "").lower()) from problem
-    except UnicodeDecodeError as problem:
-        raise error("bad-discovery", path=path, why="it is not UTF-8") from problem
-
-
-def _permitted(tunnel: Tunnel) -> None:
-    """Whoever types the command says yes to it; a deny stays one."""
-    policy.check("forward", tunnel.bastion.host, consent=True)
-    if any(each.on_bastion for each in tunnel.forwards):
-        policy.check("tunnels", *policy.this_host(), consent=True)
-
-
 def _begun(tunnel: Tunnel, name: str | None, flags: list[str], as_json: bool) -> int:
-    """Set it up in the background, proven or undone, as any tunnel."""
-    named = replace(tunnel, name=_full(name or default_name(tunnel.forwards)))
-    tell = _quiet if as_json else present.line
-    report = this_machine.run("setup", [bind(named)], flags, tell, granted="1")
-    if report.status == Exit.DONE and not as_json:
-        called = named.name[len(PREFIX) :]
+    result: Result = forwards.begun(tunnel, name, flags, _quiet if as_json else present.line)
+    if result.success and not as_json:
+        called = result.report.proofs[0].tunnel[len(PREFIX) :]
         print(f"In the background as {called}, until: scitex-ssh forward --stop {called}")
-    return present.finish("forward", api.Result(report.status, report), as_json)
-
-
-def _full(name: str) -> TunnelName:
-    return TunnelName(name if name.startswith(PREFIX) else PREFIX + name)
-
-
-def _running() -> api.Result:
-    """What is known of all in the background."""
-    seen = api.status()
-    seen.report.lines = [
-        each
-        for each in seen.report.lines
-        if not isinstance(each, Observation) or each.tunnel.startswith(PREFIX)
-    ]
-    healthy = all(each.level == "verified" for each in seen.report.observations)
-    status = int(Exit.DONE) if seen.status == Exit.UNHEALTHY and healthy else seen.status
-    seen.report.status = status
-    return api.Result(status, seen.report)
+    return present.finish("forward", result, as_json)
 
 
 def _list(as_json: bool) -> int:
-    result = _running()
+    result = forwards.running()
     rows = [["NAME", "LEVEL", "BASTION", "FORWARDS", "PID", "STARTED", "DETAIL"]]
     for each in result.report.observations:
         facts = each.facts
@@ -165,47 +124,16 @@ def _list(as_json: bool) -> int:
     return present.finish("forward", result, as_json)
 
 
-def _stop(name: str, as_json: bool) -> int:
-    """Remove the one of that name, or each; the first failure is the exit status."""
-    if name == "all":
-        names = [TunnelName(each.tunnel) for each in _running().report.observations]
-    else:
-        names = [_full(name)]
-    tell = _quiet if as_json else present.line
-    results = [api.remove(name=each, tell=tell) for each in names]
-    status = next((each.status for each in results if each.status), int(Exit.DONE))
-    lines = [line for each in results for line in each.report.lines]
-    report = Report(lines, status)
-    return present.finish("forward", api.Result(status, report), as_json)
-
-
 def _quiet(_: object) -> None:
     """For JSON: everything is said at the end."""
 
 
 def held(tunnel: Tunnel, flags: list[str]) -> int:
     """Run the tunnel's program in the foreground until somebody asks for its end; its exit status."""
-    with tempfile.TemporaryDirectory(prefix="scitex-ssh-") as made:
-        folder = Path(made)
-        # The program's own folder is cleared by it as it ends.
-        text = program(
-            PLANS,
-            FRAGMENTS,
-            entry='main foreground "$@"',
-            tunnels=[bind(tunnel)],
-            extra=("main",),
-            version=__version__,
-        )
-        (folder / "program").write_text(text, encoding="utf-8")
-        (folder / "tunnel").mkdir()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _interrupt)
-        command = ["sh", str(folder / "program"), "--machine", f"--foreground={folder}/tunnel", *flags]
-        # In a session of its own, so that a Ctrl-C ends it once, by us.
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
-        ) as process:
-            return _until_ended(process)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    with forwards.started(tunnel, flags) as process:
+        return _until_ended(process)
 
 
 def _until_ended(process: subprocess.Popen[str]) -> int:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from scitex_ssh import config, config_edit, defaults, policy
+from scitex_ssh import config, defaults, policy
 from scitex_ssh.cli import present
 from scitex_ssh.cli.app import SETTINGS
-from scitex_ssh.errors import Exit, InputError
-from scitex_ssh.model.text import shown
+from scitex_ssh.errors import Exit
 from scitex_ssh.policy import Answer
 
 _ACTION = click.Choice(config.ACTIONS)
@@ -31,7 +30,9 @@ def policy_group() -> None:
 @_json
 def show(host: str | None, as_json: bool) -> int:
     """Show what is allowed, and which file says so: for HOST, or for every host that a file names."""
-    answers = list(_answers([host] if host else _names()))
+    if host is not None:
+        policy.check_host(host)
+    answers = list(_answers([host] if host is not None else _names()))
     if as_json:
         present.envelope("policy show", {"success": True, "answers": [asdict(each) for each in answers]})
         return Exit.DONE
@@ -79,10 +80,7 @@ def config_show(origin: bool, as_json: bool) -> int:
 
 
 def _put(action: str, verdict: str, host: str | None, system: bool) -> int:
-    if host is not None and not config.is_host(host):
-        raise InputError("usage", why=f"{shown(host)} is not the name of a host", command="scitex-ssh policy")
-    path = config.SYSTEM if system else config.user_path()
-    changed = config_edit.put(path, action, verdict, host=host, system=system)
+    path, changed = policy.put(action, verdict, host, system=system)
     where = f"hosts.{host}.{action}" if host else f"default.{action}"
     print(f"{'changed' if changed else 'ok':13} {where}: {verdict} in {path}")
     # What was written may not be what counts.

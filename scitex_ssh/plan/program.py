@@ -186,4 +186,5 @@ def bind(tunnel: Tunnel) -> dict[str, str]:
         "alive_interval": str(keepalive.interval),
         "alive_count": str(keepalive.count),
         "connect_timeout": str(keepalive.connect_timeout),
+        **({} if tunnel.series is None else {"series": tunnel.series}),
     }

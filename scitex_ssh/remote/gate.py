@@ -17,7 +17,7 @@ def check(action: str, way: Way, consent: bool) -> None:
         PolicyError: where it is forbidden, or nobody said that it is allowed.
     """
     # What an alias stands for is worth a process only where there is a rule that could be about it.
-    ruled = config.system().there or config.user().there
+    ruled = config.system().hosts or config.user().hosts
     policy.check(action, way.host.name, *(_address(way) if ruled else ()), consent=consent)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from scitex_ssh.errors import InputError, error
 from scitex_ssh.model.text import shown
 
+__all__ = ["Skill", "install", "skill", "skills"]
+
 
 @dataclass(frozen=True)
 class Skill:

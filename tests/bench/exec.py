@@ -5,6 +5,11 @@
 An sshd of its own on loopback plays the other machine. With --delay (root, and tc of iproute2) each packet
 takes so long each way, in a network namespace made for it. The unit is `ssh HOST true` with a connection of
 its own; milliseconds are of this machine, ratios can be compared.
+
+The promise is about the second call over one connection: at most 30 ms more than the round trip of a command
+over a connection that stands, which is what plain ssh takes for its second one. The command line is measured
+by the same, once what it takes to start Python is taken off: that is what its --dry-run takes. The runs take
+turns, so that whatever else the machine does falls on all of them.
 """
 
 from __future__ import annotations
@@ -41,20 +46,41 @@ def main() -> int:
     with ExitStack() as stack:
         there = stack.enter_context(standing())
         os.environ["XDG_RUNTIME_DIR"] = str(there.folder)
+        # As `scitex-ssh policy allow exec` leaves it: whoever uses this every day has a file that is read.
+        os.environ["SCITEX_SSH_CONFIG"] = str(there.folder / "config.yaml")
+        (there.folder / "config.yaml").write_text("default:\n  exec: allow\n")
         cases = prepare(there, stack)
-        measured = {title: timed(call, options.runs) for title, call in cases.items()}
-    unit = measured["ssh"]
+        measured = timed(cases, options.runs)
+    unit = statistics.median(measured["ssh"])
     rows = [
-        {"what": title, "ms": round(seconds * 1000, 1), "ratio": round(seconds / unit, 2)}
-        for title, seconds in measured.items()
+        {
+            "what": title,
+            "ms": round(statistics.median(taken) * 1000, 1),
+            "worst_ms": round(max(taken) * 1000, 1),
+            "ratio": round(statistics.median(taken) / unit, 2),
+        }
+        for title, taken in measured.items()
     ]
     print(table(rows, options))
-    extra = 1000 * (measured["exec_remote, second, --multiplex"] - measured["ssh, second, ControlMaster"])
-    print(f"\nThe second exec_remote costs {extra:.1f} ms more than the round trip of plain ssh's second.")
+    extra = more(measured, "exec_remote, second, --multiplex")
+    command = more(measured, "scitex-ssh exec --multiplex, second", "scitex-ssh exec --dry-run")
+    print(
+        f"\nMore than a round trip (plain ssh's second), median of differences: exec_remote's second "
+        f"{extra:.1f} ms; scitex-ssh exec's second {command:.1f} ms, its start taken off. Aim: 30 ms."
+    )
     if options.json:
         machine = {"machine": platform.platform(), "runs": options.runs, "delay_ms": options.delay}
-        options.json.write_text(json.dumps({**machine, "rows": rows, "extra_ms": extra}, indent=2) + "\n")
+        options.json.write_text(
+            json.dumps({**machine, "rows": rows, "extra_ms": extra, "command_ms": command}, indent=2) + "\n"
+        )
     return 0
+
+
+def more(measured: dict[str, list[float]], title: str, start: str = "") -> float:
+    """What a call takes beyond a round trip, in milliseconds: the median over the runs, turn by turn."""
+    starts = measured[start] if start else [0.0] * len(measured[title])
+    turns = zip(measured[title], starts, measured["ssh, second, ControlMaster"])
+    return 1000 * statistics.median(taken - begun - trip for taken, begun, trip in turns)
 
 
 def apart(delay: float) -> int:
@@ -79,6 +105,7 @@ def prepare(there: There, stack: ExitStack) -> dict[str, Callable[[], object]]:
         "ssh, second, ControlMaster": lambda: run(shared),
         "exec_remote": lambda: call(there, False),
         "exec_remote, second, --multiplex": lambda: call(there, True),
+        "scitex-ssh exec --dry-run": lambda: run(there.argv("exec", "--dry-run", "there", "true")),
         "scitex-ssh exec": lambda: run(there.argv("exec", "there", "true")),
         "scitex-ssh exec --multiplex, second": lambda: run(
             there.argv("exec", "--multiplex", "there", "true")
@@ -94,15 +121,16 @@ def call(there: There, share: bool) -> None:
     scitex_ssh.exec_remote("there", "true", ssh_opts=there.opts, multiplex=share, check=True)
 
 
-def timed(call: Callable[[], object], runs: int) -> float:
-    """The median of so many runs, in seconds, after one that does not count."""
-    call()
-    taken = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+def timed(cases: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:
+    """The seconds of each run of each, taking turns, after one that does not count."""
+    taken: dict[str, list[float]] = {title: [] for title in cases}
+    for turn in range(runs + 1):
+        for title, call in cases.items():
+            began = time.perf_counter()
+            call()
+            if turn:
+                taken[title].append(time.perf_counter() - began)
+    return taken
 
 
 def table(rows: list[dict], options: argparse.Namespace) -> str:
@@ -111,10 +139,12 @@ def table(rows: list[dict], options: argparse.Namespace) -> str:
     lines = [
         f"A command on another machine, {conditions}",
         "",
-        "| command | ms | times plain ssh |",
-        "|---|---:|---:|",
+        "| command | ms | worst | times plain ssh |",
+        "|---|---:|---:|---:|",
     ]
-    return "\n".join(lines + [f"| {row['what']} | {row['ms']} | {row['ratio']} |" for row in rows])
+    return "\n".join(
+        lines + [f"| {row['what']} | {row['ms']} | {row['worst_ms']} | {row['ratio']} |" for row in rows]
+    )
 
 
 if __name__ == "__main__":

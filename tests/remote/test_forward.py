@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import scitex_ssh
 from scitex_ssh import demo
 from tests.remote.there import There
 
@@ -164,6 +166,7 @@ def _address() -> str:
         (["--list", "--background"], "usage"),
         (["--stop", "a", "-L", "9000:a:1"], "usage"),
         (["-n", "a", "-L", "9000:a:1", "-b", "a", "-s", "/k"], "usage"),
+        (["-L", "9000:a:1", "--service", "web", "-b", "a", "-s", "/k"], "usage"),
         (["--stop", "A"], "bad-name"),
         (["--background", "-b", "a", "-s", "/k"], "missing-field"),
     ],
@@ -181,3 +184,79 @@ def test_a_deny_is_one_in_the_foreground_and_in_the_background(here: Here) -> No
     for refused in (here.forward(*words), here.forward("--background", *words)):
         assert (refused.returncode, refused.stderr.splitlines()[-1]) == (3, "  [policy-denied]")
     (here.folder / "config.yaml").unlink()
+
+
+@pytest.fixture
+def somebody(there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> There:
+    """A caller from Python with folders of their own."""
+    for name in ("CONFIG", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    monkeypatch.setenv("SCITEX_SSH_CONFIG", str(tmp_path / "config.yaml"))
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    return there
+
+
+def test_a_block_of_python_holds_one(somebody: There) -> None:
+    """Proven when it begins, from a thread too, and gone when it ends, by an error too."""
+    way = f"{getpass.getuser()}@127.0.0.1:{somebody.port}", str(somebody.folder / "key")
+    port, other = demo._free_ports(2)
+    wanted = {"local": f"{port}:127.0.0.1:{somebody.port}", "accept_new_host_key": True}
+
+    def use(many: dict[str, Any]) -> None:
+        with scitex_ssh.forwards.hold(*way, **many) as held:
+            assert held.report.proofs[0].level == "verified"
+            assert greeting(int(many["local"].partition(":")[0])) == b"SSH-"
+            raise KeyError("mine")
+
+    with ThreadPoolExecutor() as pool:
+        both = [wanted, {**wanted, "local": f"{other}:127.0.0.1:{somebody.port}"}]
+        problems = [done.exception() for done in [pool.submit(use, each) for each in both]]
+    assert [repr(each) for each in problems] == ["KeyError('mine')"] * 2
+    for each in (port, other):
+        with pytest.raises(ConnectionRefusedError):
+            greeting(each)
+    with (
+        pytest.raises(scitex_ssh.SSHError) as caught,
+        scitex_ssh.forwards.hold(way[0], "/no/such/key", local=wanted["local"]),
+    ):
+        pytest.fail("it cannot stand")
+    assert caught.value.slug == "key-missing"
+
+
+def test_what_holds_one_is_killed(somebody: There) -> None:
+    """Then nothing of it is left, either."""
+    (port,) = demo._free_ports(1)
+    here = [f"{getpass.getuser()}@127.0.0.1:{somebody.port}", str(somebody.folder / "key")]
+    program = (
+        "import sys, time, scitex_ssh\n"
+        "with scitex_ssh.forwards.hold(*sys.argv[1:3], local=sys.argv[3], accept_new_host_key=True):\n"
+        "    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    argv = [sys.executable, "-c", program, *here, f"{port}:127.0.0.1:{somebody.port}"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.kill()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            greeting(port)
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.1)
+    pytest.fail("it is still there")
+
+
+def test_some_in_the_background_from_python(somebody: There) -> None:
+    """Begun, seen, and stopped, each with its result."""
+    (port,) = demo._free_ports(1)
+    way = f"{getpass.getuser()}@127.0.0.1:{somebody.port}", str(somebody.folder / "key")
+    wanted = f"{port}:127.0.0.1:{somebody.port}"
+    try:
+        made = scitex_ssh.forwards.begin(*way, name="db", local=wanted, accept_new_host_key=True)
+        assert made.success, made["stderr"]
+        assert greeting(port) == b"SSH-"
+        assert [each.tunnel for each in scitex_ssh.forwards.running().report.observations] == ["forward-db"]
+    finally:
+        assert scitex_ssh.forwards.stop().success
+    assert scitex_ssh.forwards.stop("db")["errors"][0]["slug"] == "no-such-tunnel"  # type: ignore[index]

@@ -40,5 +40,8 @@ def test_the_core_needs_the_standard_library_only(name: str) -> None:
 
 
 def test_the_python_interface_needs_the_standard_library_only() -> None:
-    """Setting up a tunnel from Python needs no installed package."""
-    assert "scitex_ssh.api" in loaded("import scitex_ssh.api")
+    """No call of it needs an installed package before it is made."""
+    every = "import scitex_ssh\nfor name in scitex_ssh.__all__: getattr(scitex_ssh, name)"
+    modules = loaded(every)
+    assert {"scitex_ssh.api", "scitex_ssh.keys", "scitex_ssh.fleets"} <= modules
+    assert modules & {"click", "pyinfra", "yaml", "gevent", "asyncio"} == set()

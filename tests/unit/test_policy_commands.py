@@ -11,6 +11,8 @@ import scitex_ssh
 from scitex_ssh import config, policy
 from scitex_ssh.cli.entry import run
 from scitex_ssh.errors import PolicyError
+from scitex_ssh.remote import gate
+from scitex_ssh.remote.way import Way
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +71,8 @@ def test_a_change_that_does_not_count_says_so(capsys: pytest.CaptureFixture[str]
         (("policy", "allow", "exec", "a b"), "usage"),
         (("policy", "allow", "exec", "lab1", "lab2"), "usage"),
         (("policy", "deny", "exec", "x" * 300), "usage"),
+        (("policy", "show", "a b"), "usage"),
+        (("policy", "show", ""), "usage"),
         (("config", "show", "what"), "usage"),
     ],
 )
@@ -164,3 +168,23 @@ def test_python_with_consent_is_refused_where_it_is_denied(capsys: pytest.Captur
         with pytest.raises(PolicyError) as caught:
             scitex_ssh.setup(2222, "u@gw", "/k", consent=True, dry_run=dry_run)
         assert caught.value.slug == "policy-denied"
+
+
+def test_an_address_is_asked_for_only_where_a_rule_could_be_of_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule for every host costs no process; one for a host is held against the address of an alias, too."""
+    asked: list[str] = []
+
+    def effective(way: Way) -> dict[str, list[str]]:
+        asked.append(str(way.host))
+        return {"hostname": ["192.0.2.7"]}
+
+    monkeypatch.setattr(gate, "effective", effective)
+    assert policy.allow("exec").verdict == "allow"
+    gate.check("exec", Way.of("lab1"), consent=False)
+    assert asked == []
+    policy.deny("exec", "192.0.2.7")
+    with pytest.raises(PolicyError) as caught:
+        gate.check("exec", Way.of("lab1"), consent=True)
+    assert (caught.value.slug, asked) == ("policy-denied", ["lab1"])
