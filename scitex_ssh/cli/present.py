@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import click
 
 from scitex_ssh.api import Result
-from scitex_ssh.errors import SSHError
+from scitex_ssh.errors import Exit, SSHError
 from scitex_ssh.plan.report import Caution, Check, Diff, Event, Kept, Line, Observation, Proof, Report
 
 VERSION = 1
@@ -34,6 +34,15 @@ _COLOURS = {
 def envelope(command: str, body: dict[str, object]) -> None:
     """The one versioned object that ``--json`` prints."""
     print(json.dumps({"version": VERSION, "command": command, **body}, indent=2, ensure_ascii=False))
+
+
+def plan(command: str, lines: Sequence[str], as_json: bool) -> int:
+    """What would be done, a line each; nothing is, and that is no failure."""
+    if as_json:
+        envelope(command, {"success": True, "status": int(Exit.DONE), "would": list(lines)})
+    else:
+        print("\n".join(lines))
+    return Exit.DONE
 
 
 @dataclass(frozen=True)
