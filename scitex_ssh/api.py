@@ -212,9 +212,12 @@ def remove(
 
 
 def named(port: object, name: object) -> TunnelName | Port:
-    """What tells the tunnel from others: its name if given, else its port; `InputError` for neither."""
+    """What tells the tunnel from others: its name or its port; `InputError` for neither, or for both."""
     if name is None and port is None:
         raise InputError("missing-field", what="port", how="-p, or -n with a name")
+    if name is not None and port is not None:
+        why = "a tunnel that stands is told by its port (-p) or by its name (-n), not by both"
+        raise InputError("usage", why=why, command="scitex-ssh status")
     return Port(port) if name is None else TunnelName(name)
 
 
@@ -247,6 +250,9 @@ def doctor(
         InputError: for input that cannot be right.
     """
     if bastion_server is None and secret_key_path is None and (port is not None or name is not None):
+        if target is not None or user is not None or any(more.values()):
+            why = "what describes a new tunnel wants -b and -s; else the one that stands is examined"
+            raise InputError("usage", why=why, command="scitex-ssh doctor")
         return _result(this_machine.run("doctor", (), _which(port, name), tell))
     # Any port does for the description of a way on which none was asked for.
     known = port is not None or any(more.get(field) for field in FORWARD_FIELDS)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scitex_ssh import client_files
 from scitex_ssh.errors import InputError, error
 from scitex_ssh.health import standing
-from scitex_ssh.model import Destination, Forward, LocalUser, TunnelName
+from scitex_ssh.model import Destination, Forward, LocalUser, Port, TunnelName
 from scitex_ssh.render import client_config
 from scitex_ssh.render.client_config import Machine, Way
 
@@ -18,6 +20,8 @@ __all__ = ["Machine", "as_dict", "config", "machine", "pins", "read", "write"]
 
 _HOST_KEYS = Path("/etc/ssh")
 _FOLDER = "~/.ssh/config.d"
+# As a gateway calls machines; nothing that ssh would take for a pattern.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 _SSHD = ("localhost:22", "127.0.0.1:22", "[::1]:22")
 
 
@@ -56,30 +60,47 @@ def as_dict(machine: Machine) -> dict[str, object]:
     }
 
 
-def read(text: str, source: str = "the text") -> Machine:
-    """A machine as another one described itself; nothing of it is trusted to be harmless.
+def read(text: str, source: str = "the text") -> list[Machine]:
+    """Machines as another one described itself, or a gateway its own; nothing of it is trusted.
 
     Args:
-        text: what ``scitex-ssh ssh-config --json`` printed there.
+        text: what ``scitex-ssh ssh-config --json`` printed there, or
+            ``scitex-ssh gateway export --format json``.
         source: what an error calls it.
 
     Raises:
         InputError: for what is not that.
     """
     try:
-        said = json.loads(text)["machine"]
-        ways = []
-        for way in said["ways"]:
-            # As -R takes it, which knows what an address to listen on is.
-            listen = Forward.parse(f"{way['listen']}:localhost:22", "-R").listen
-            ways.append(Way(Destination.parse(way["bastion"]), str(listen)))
-        keys = [_public(key) for key in said["host_keys"]]
-        return Machine(TunnelName(said["name"]), LocalUser(said["user"]), tuple(keys), tuple(ways))
+        said = json.loads(text)
+        if isinstance(said, list):
+            return [_of_a_gateway(each) for each in said if each["port"] is not None and each["via"]]
+        return [_described(said["machine"])]
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         if isinstance(problem, InputError):
             raise
         why = f"{source} is not what scitex-ssh ssh-config --json prints"
         raise InputError("usage", why=why, command="scitex-ssh ssh-config") from problem
+
+
+def _described(said: Mapping[str, Any]) -> Machine:
+    ways = []
+    for way in said["ways"]:
+        # As -R takes it, which knows what an address to listen on is.
+        listen = Forward.parse(f"{way['listen']}:localhost:22", "-R").listen
+        ways.append(Way(Destination.parse(way["bastion"]), str(listen)))
+    keys = [_public(key) for key in said["host_keys"]]
+    return Machine(TunnelName(said["name"]), LocalUser(said["user"]), tuple(keys), tuple(ways))
+
+
+def _of_a_gateway(said: Mapping[str, Any]) -> Machine:
+    if not _NAME.fullmatch(said["name"]):
+        raise ValueError(said["name"])
+    via = Destination.parse(said["via"])
+    user = LocalUser(said["login"]) if said["login"] else ""
+    keys = [_public(" ".join(line.split()[:2])) for line in said["host_keys"].splitlines()]
+    ways = (Way(via, f"localhost:{Port(said['port'])}"),)
+    return Machine(said["name"], user, tuple(keys), ways, via=(str(via),))
 
 
 def config(machine: Machine, via: Sequence[str] = ()) -> str:
@@ -88,7 +109,7 @@ def config(machine: Machine, via: Sequence[str] = ()) -> str:
     Where it has tunnels to several bastions, ssh tries one after the other.
 
     Args:
-        via: what the client calls the bastions, in their order; by default their addresses.
+        via: what the client calls the bastions, in their order; by default as was told, or their addresses.
 
     Raises:
         InputError: for a name that cannot be one, or another number of them than there are bastions.

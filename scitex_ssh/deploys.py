@@ -9,7 +9,8 @@ from pyinfra import host, inventory
 from pyinfra.api import DeployError, deploy
 from pyinfra.operations import apt, files, pip
 
-from scitex_ssh.errors import InputError
+from scitex_ssh import fleet_client as clients
+from scitex_ssh.errors import InputError, error
 from scitex_ssh.facts.tunnels import Tunnels
 from scitex_ssh.fleet import Fleet
 from scitex_ssh.model.text import shown
@@ -47,7 +48,8 @@ def remove() -> None:
     """Remove the tunnels that each host's data lists.
 
     Of an inventory with a group ``bastions``: the fleet's, with all that its bastions and the operator's
-    ssh know of the hosts. What can be reached no longer is left as it is, and named.
+    ssh know of the hosts. What can be reached no longer is left as it is, and named. Where a host is reached
+    through the tunnel that would go, nothing is touched unless data ``last_way`` is True.
     """
     summary.at_the_end()
     if "bastions" in inventory.groups:
@@ -60,6 +62,9 @@ def remove() -> None:
 
 
 def _remove_fleet(known: Fleet) -> None:
+    last = sorted(name for name, member in known.members.items() if clients.is_through(member.machine))
+    if last and not host.data.get("last_way"):
+        raise DeployError(str(error("last-way", names=", ".join(last))))
     if str(host.name) in known.members:
         steps.tunnels_absent(name="Tunnels are gone")
     if str(host.name) in known.bastions:

@@ -215,6 +215,13 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "look at what each of them said, and do it again: what is as it must be is left alone.",
     ),
     Problem(
+        "last-way",
+        Exit.USAGE,
+        "{names} would be out of reach: this run comes there through the very tunnels that are to go.",
+        "give the inventory another way to them (ssh_hostname), or say --data last_way=true where none is to "
+        "be left; nothing was touched.",
+    ),
+    Problem(
         "bad-rotation",
         Exit.USAGE,
         "{value} is nothing that can be rotated.",
@@ -469,8 +476,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "cron-denied",
         Exit.REFUSED,
         "{user} cannot have a crontab: {why}.",
-        "ask for {user} to be taken from /etc/cron.deny (or put into /etc/cron.allow), or choose "
-        "--keeper profile.",
+        "have root {how}, or choose --keeper profile.",
     ),
     Problem(
         "cron-stopped",

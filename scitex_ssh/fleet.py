@@ -61,6 +61,7 @@ class Fleet:
         seen: what was first seen of a host.
         keys: the public half of each host's key.
         told: hosts whose line on a bastion was changed since they were seen.
+        logins: how the operator's ssh logs in to a bastion (`scitex_ssh.fleet_client.Login`), or None.
         refused: bastions that have something on record which the inventory contradicts.
     """
 
@@ -70,6 +71,7 @@ class Fleet:
     seen: dict[str, Seen] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
+    logins: dict[str, Any] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     # Whichever greenlet asks first looks, and the others wait for what it saw.
     _looking: Any = field(default_factory=RLock, repr=False)

@@ -49,6 +49,14 @@ def login(machine: Any) -> Login | None:
     )
 
 
+def _account(machine: Any) -> Login | None:
+    """The account of `login` alone, for which ssh need not be asked where the inventory says it."""
+    user, key = (machine.data.get(f"ssh_{each}") for each in ("user", "key"))
+    if user and not str(machine.name).startswith("@"):
+        return Login("", user=str(user), identity=str(key or ""))
+    return login(machine)
+
+
 def _resolved(name: str) -> Mapping[str, str]:
     """What ssh would do for a name, by ssh_config(5)."""
     done = subprocess.run(["ssh", "-G", "--", name], capture_output=True, text=True, check=False)
@@ -66,7 +74,7 @@ def files(fleet: Fleet, member: Member, user: str) -> dict[Path, str]:
     gate = fleet.bastions[member.bastion]
     if port is None or not gate.connected:
         return {}
-    way = login(member.machine) or Login("", user=user)
+    way = _account(member.machine) or Login("", user=user)
     folder = Path(FOLDER).expanduser()
     name = called(member, folder)
     through = f"scitex-ssh-{member.bastion.replace('@', '').replace('/', '-')}"
@@ -80,7 +88,10 @@ def files(fleet: Fleet, member: Member, user: str) -> dict[Path, str]:
     blocks = {name: config([machine], f"{FOLDER}/{name}.known_hosts", [through])}
     # By its port as well, for programs that know no HostKeyAlias.
     pins = {name: "".join(f"{name},[localhost]:{port} {key}\n" for key in machine.host_keys)}
-    entry = login(gate)
+    # Asked of ssh once, and not for each host.
+    if member.bastion not in fleet.logins:
+        fleet.logins[member.bastion] = login(gate)
+    entry = fleet.logins[member.bastion]
     if entry is not None:
         blocks[through] = _bastion(through, entry)
         known = f"[{entry.host}]:{entry.port}" if entry.port not in ("", "22") else entry.host
@@ -126,6 +137,12 @@ def forgotten(names: list[str]) -> dict[Path, str | None]:
     if text != former:
         gone[ours] = text
     return gone
+
+
+def is_through(machine: Any) -> bool:
+    """Whether the inventory reaches a host by a name of ours, which is to say through its tunnel."""
+    named = str(machine.data.get("ssh_hostname") or machine.name).removeprefix("@ssh/")
+    return named in client_files.names(Path(FOLDER).expanduser() / "config")
 
 
 def called(member: Member, folder: Path) -> str:

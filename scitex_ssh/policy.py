@@ -100,13 +100,19 @@ def deny(action: str, host: str | None = None, *, system: bool = False) -> Answe
     return answer(action, host or "?")
 
 
+def check_host(host: str) -> None:
+    """Refuse what is no name of a host, by ``usage``; it may stand with its user, and in brackets."""
+    if not config.is_host(plain(host)):
+        raise InputError("usage", why=f"{shown(host)} is not the name of a host", command="scitex-ssh policy")
+
+
 def put(action: str, verdict: str, host: str | None, *, system: bool = False) -> tuple[Path, bool]:
     """Write a verdict into a file; the file, and whether it was changed. Errors are those of `allow`."""
     if action not in ACTIONS:
         why = f"{shown(action)} is not one of {', '.join(ACTIONS)}"
         raise InputError("usage", why=why, command="scitex-ssh policy")
-    if host is not None and not config.is_host(host):
-        raise InputError("usage", why=f"{shown(host)} is not the name of a host", command="scitex-ssh policy")
+    if host is not None:
+        check_host(host)
     path = config.SYSTEM if system else config.user_path()
     return path, config_edit.put(path, action, verdict, host=host, system=system)
 

@@ -341,9 +341,7 @@ def setup(
     "--every",
     type=click.IntRange(1, 86400),
     metavar="SECONDS",
-    default=5,
-    show_default=True,
-    help="With --watch: the pause between two looks.",
+    help="With --watch: the pause between two looks.  [default: 5]",
 )
 @click.option(
     "--prometheus",
@@ -357,7 +355,7 @@ def status(
     name: str | None,
     wait: int,
     watch: bool,
-    every: int,
+    every: int | None,
     prometheus: Path | None,
     as_json: bool,
 ) -> int:
@@ -365,6 +363,8 @@ def status(
 
     Exit status 50 when any is not verified.
     """
+    if every is not None and not watch:
+        raise error("usage", why="--every is for --watch", command="scitex-ssh status")
 
     def look() -> api.Result:
         seen = api.status(port, name=name, wait=wait)
@@ -377,7 +377,7 @@ def status(
     if watch:
         from scitex_ssh.cli import watch as live
 
-        return live.watch(look, every, as_json)
+        return live.watch(look, every or 5, as_json)
     result = look()
     if not as_json:
         for problem in result.report.errors:
@@ -448,6 +448,12 @@ def doctor(
     if port is None and name is None and bastion is None and key is None:
         how = "-p or -n for one that stands, or -b and -s for a new one"
         raise error("missing-field", what="tunnel", how=how)
+    if not fix and (yes or accept_new_host_key):
+        raise error(
+            "usage",
+            why=f"{'--yes' if yes else '--accept-new-host-key'} is for --fix",
+            command="scitex-ssh doctor",
+        )
     tell = _quiet if as_json else present.line
     described = {
         each: value for each, value in flags.items() if each not in ("port", "bastion", "secret_key", "name")

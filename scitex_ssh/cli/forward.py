@@ -53,7 +53,8 @@ def forward(
     Needs no root and leaves nothing behind. With --background they outlive the shell, until --stop or
     the next boot. scitex-ssh setup takes the same flags, and keeps them for good.
     """
-    _check_words(background, name, listing, stop, as_json, any(flags.values()))
+    services_of_nothing = bool(flags["service"]) and flags["discovery"] is None
+    _check_words(background, name, listing, stop, as_json, any(flags.values()), services_of_nothing)
     if listing:
         return _list(as_json)
     if stop is not None:
@@ -71,7 +72,13 @@ def forward(
 
 
 def _check_words(
-    background: bool, name: str | None, listing: bool, stop: str | None, as_json: bool, more: bool
+    background: bool,
+    name: str | None,
+    listing: bool,
+    stop: str | None,
+    as_json: bool,
+    more: bool,
+    services_of_nothing: bool,
 ) -> None:
     """Refuse what cannot be meant together."""
     why = ""
@@ -81,6 +88,8 @@ def _check_words(
         why = "--list and --stop take no flags of forwards"
     elif (name or as_json) and not (background or listing or stop is not None):
         why = "-n and --json are for what is in the background"
+    elif services_of_nothing:
+        why = "--service chooses among the ports of --discovery"
     if why:
         raise error("usage", why=why, command="scitex-ssh forward")
 

@@ -179,18 +179,22 @@ def tick() -> int:
 @gateway.command("export")
 @click.option("--format", "form", type=click.Choice(["ssh", "json"]), default="ssh", show_default=True)
 def export(form: str) -> int:
-    """Print an ssh_config block for every machine that has a port, or all machines as JSON."""
+    """Print an ssh_config block for every machine that has a port, or all machines as JSON.
+
+    What is printed as JSON, scitex-ssh ssh-config --from FILE --write makes names of on a client.
+    """
     with _packages():
         from scitex_ssh.gateway import reach
     settings = _settings()
     store = _store(settings)
-    if form == "json":
-        machines = [machine.as_dict() for machine in store.machines()]
-        print(json.dumps(machines, indent=2))
-        return Exit.DONE
     active = store.machines("active")
     ways = {name: _bastion(settings, store, name) for name in {machine.bastion for machine in active}}
-    print(reach.block((machine, ways[machine.bastion]) for machine in active), end="")
+    if form == "json":
+        via = {machine.id: reach.jump(ways[machine.bastion]) for machine in active}
+        said = [{**machine.as_dict(), "via": via.get(machine.id, "")} for machine in store.machines()]
+        print(json.dumps(said, indent=2))
+    else:
+        print(reach.block((machine, ways[machine.bastion]) for machine in active), end="")
     return Exit.DONE
 
 

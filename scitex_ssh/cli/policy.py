@@ -30,7 +30,9 @@ def policy_group() -> None:
 @_json
 def show(host: str | None, as_json: bool) -> int:
     """Show what is allowed, and which file says so: for HOST, or for every host that a file names."""
-    answers = list(_answers([host] if host else _names()))
+    if host is not None:
+        policy.check_host(host)
+    answers = list(_answers([host] if host is not None else _names()))
     if as_json:
         present.envelope("policy show", {"success": True, "answers": [asdict(each) for each in answers]})
         return Exit.DONE

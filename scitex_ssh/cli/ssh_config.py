@@ -10,7 +10,8 @@ import click
 
 from scitex_ssh import clients
 from scitex_ssh.cli import present
-from scitex_ssh.errors import Exit, error
+from scitex_ssh.clients import Machine
+from scitex_ssh.errors import Exit, SSHError, error
 
 
 @click.command("ssh-config")
@@ -22,7 +23,11 @@ from scitex_ssh.errors import Exit, error
     help="The bastion as clients know it; once for each, where there are several.  [default: its address]",
 )
 @click.option(
-    "--from", "source", metavar="FILE", help="What another machine printed with --json (- is stdin)."
+    "--from",
+    "source",
+    metavar="FILE",
+    help="What another machine printed with --json, or a gateway with: gateway export --format json. "
+    "- is standard input.",
 )
 @click.option("--write", is_flag=True, help="Write it to ~/.ssh/config.d/scitex-ssh, and nowhere else.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
@@ -33,26 +38,39 @@ def ssh_config(name: str | None, via: Sequence[str], source: str | None, write: 
 
     On a client: scitex-ssh ssh-config --from FILE --write, FILE being what this prints with --json.
     """
-    machine = clients.machine(name) if source is None else clients.read(_text(source), source)
-    block = clients.config(machine, via)
+    if source and (as_json or name):
+        raise _wrong("--name and --json are for this machine, and --from means others")
+    machines = clients.read(_text(source), source) if source else [clients.machine(name)]
+    if not machines:
+        raise _wrong(f"{source} tells of no machine that has a port")
+    block = "\n".join(clients.config(machine, via) for machine in machines)
     if as_json:
-        present.envelope("ssh-config", {"success": True, "machine": clients.as_dict(machine)})
+        present.envelope("ssh-config", {"success": True, "machine": clients.as_dict(machines[0])})
     elif write:
-        path, included = clients.write(machine, via)
-        print(f"Written: {path}")
-        if not included:
-            print("Not used yet: put this line at the top of ~/.ssh/config (it is yours, and is left alone):")
-            print("  Include config.d/scitex-ssh")
+        _write(machines, via)
     else:
         print(block, end="")
         print("# In ~/.ssh/config.d/scitex-ssh.known_hosts:")
-        print("".join(f"#   {line}\n" for line in clients.pins(machine).splitlines()), end="")
+        lines = [line for machine in machines for line in clients.pins(machine).splitlines()]
+        print("".join(f"#   {line}\n" for line in lines), end="")
     return Exit.DONE
+
+
+def _write(machines: Sequence[Machine], via: Sequence[str]) -> None:
+    for machine in machines:
+        path, included = clients.write(machine, via)
+    print(f"Written: {path}")
+    if not included:
+        print("Not used yet: put this line at the top of ~/.ssh/config (it is yours, and is left alone):")
+        print("  Include config.d/scitex-ssh")
 
 
 def _text(source: str) -> str:
     try:
         return sys.stdin.read() if source == "-" else Path(source).read_text("utf-8")
     except ValueError as problem:
-        why = f"{source} is not UTF-8"
-        raise error("usage", why=why, command="scitex-ssh ssh-config") from problem
+        raise _wrong(f"{source} is not UTF-8") from problem
+
+
+def _wrong(why: str) -> SSHError:
+    return error("usage", why=why, command="scitex-ssh ssh-config")

@@ -95,6 +95,11 @@ class Seen:
     host_keys: tuple[str, ...] = ()
     drift: Report = field(default_factory=Report)
 
+    def to_json(self) -> dict[str, object]:
+        """What pyinfra's own command prints of it."""
+        told = {"public": self.public, "user": self.user, "host_keys": list(self.host_keys)}
+        return {**told, "drift": self.drift.to_json()}
+
 
 class Standing(FactBase[Seen]):
     """A host's key, its host keys, and what a program for its tunnels would change there: all in one."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import gzip
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from pyinfra.api import FactBase, QuoteString, StringCommand
 
 from scitex_ssh import __version__
 from scitex_ssh.keepers import FRAGMENTS, PLANS
-from scitex_ssh.plan.program import Binding, program
+from scitex_ssh.plan.program import Binding, body, ending
 from scitex_ssh.plan.report import Report, read_line
 
 
@@ -25,29 +27,34 @@ class Program:
 
     def command(self, *more: str) -> StringCommand:
         """The command that runs it, with these flags besides its own."""
-        text = program(
-            PLANS,
-            FRAGMENTS,
-            entry=f'main {self.word} "$@"',
-            tunnels=self.bindings,
-            extra=("main",),
-            version=__version__,
-        )
+        own = ending(f'main {self.word} "$@"', self.bindings)
         flags = [QuoteString(flag) for flag in (*self.flags, *more)]
-        return StringCommand("sh", "-c", QuoteString(unpacking(text)), "scitex-ssh", *flags)
+        return StringCommand("sh", "-c", QuoteString(unpacking(_body(), own)), "scitex-ssh", *flags)
 
 
-def unpacking(text: str) -> str:
-    """A short program that is the same as ``text``.
+@cache
+def _body() -> str:
+    return body(PLANS, FRAGMENTS, extra=("main",), version=__version__)
+
+
+def unpacking(text: str, own: str = "") -> str:
+    """A short program that is the same as ``text`` and then ``own``, which differs from host to host.
 
     Packed, since one argument of a command holds 128 KiB and no more, and the program grows.
     """
+    # What is unpacked has lost its last newline.
+    whole = f"program_text=$program_text{shlex.quote(chr(10) + own)}\n" if own else ""
+    return f'{_unpacking(text)}{whole}eval "$program_text"'
+
+
+# Packed once, and not for each of a hundred hosts: it takes longer than all the rest.
+@cache
+def _unpacking(text: str) -> str:
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     missing = r"error\t\tssh-missing\tprogram=gzip or base64\tpackage=gzip\n"
     return (
         f"program_text=$(printf %s {packed} | base64 -d | gzip -dc)\n"
         f"[ -n \"$program_text\" ] || {{ printf '{missing}'; exit 10; }}\n"
-        'eval "$program_text"'
     )
 
 

@@ -12,11 +12,13 @@ from starlette.exceptions import HTTPException
 
 import scitex_ssh
 from scitex_ssh.errors import SSHError, error
+from scitex_ssh.gateway import metrics as metered
 from scitex_ssh.gateway import page, problems, secrets
 from scitex_ssh.gateway.machine import MachineName
+from scitex_ssh.gateway.registration import Caller
 from scitex_ssh.gateway.service import Service, way
 from scitex_ssh.gateway.settings import Settings
-from scitex_ssh.gateway.store import Caller, Store
+from scitex_ssh.gateway.store import Store
 
 log = logging.getLogger("scitex_ssh.gateway")
 
@@ -68,6 +70,8 @@ def made(settings: Settings, store: Store) -> FastAPI:
         responses=refusals,
     )
     _errors(app)
+    meter, events = metered.Meter(), metered.Events(store)
+    app.add_middleware(meter.around)
 
     def admin(request: Request, authorization: Annotated[str, Header(max_length=4096)] = "") -> str:
         scheme, _, token = authorization.partition(" ")
@@ -78,7 +82,7 @@ def made(settings: Settings, store: Store) -> FastAPI:
     Admin = Annotated[str, Depends(admin)]
 
     @app.post("/")
-    def action(request: Request, payload: Annotated[dict[str, Any], Body()]) -> Any:
+    async def action(request: Request, payload: Annotated[dict[str, Any], Body()]) -> Response:
         """``register`` or ``heartbeat``, as ssh-tunnel-agent 0.4.3 speaks."""
         where = address(request)
         api_key = request.headers.get(settings.api_key_header, "")
@@ -86,20 +90,25 @@ def made(settings: Settings, store: Store) -> FastAPI:
             log.warning("auth failed: ip=%s reason=missing_api_key", where)
             return problems.answer(error("gateway-token", why="the API key is missing"), 401)
         try:
-            owner = service.api_owner(api_key, where)
+            owner = service.api_owner(api_key)
+            if not owner:
+                await service.soon(service.wrong_api_key(where), where)
+            return await _acted(service, payload, api_key, Caller(address=where, owner=owner))
         except SSHError as problem:
+            if problem.slug not in ("gateway-token", "gateway-limit"):
+                raise
             log.warning("auth failed: ip=%s reason=%s", where, problem.slug)
             return problems.answer(problem, 403 if problem.slug == "gateway-token" else 0)
-        return _acted(service, payload, api_key, Caller(address=where, owner=owner))
 
     @app.post("/v1/enrol")
-    def enrol(request: Request, wanted: Enrol) -> Response:
+    async def enrol(request: Request, wanted: Enrol) -> Response:
         """Enrol a machine by its own public key: with a token, or with what it got at its first time.
 
         Who accepts ``text/plain`` is told ``PORT USER HOST PORT``, and of no secret to come back with.
         """
         caller = Caller(address=address(request), token=wanted.token, secret=wanted.secret)
-        granted, secret = service.enrol(wanted.model_dump(exclude={"token", "secret"}), caller)
+        job = service.enrolling(wanted.model_dump(exclude={"token", "secret"}), caller)
+        granted, secret = await service.soon(job, caller.address, service.changed)
         log.info("enrol ok: ip=%s agent_id=%s port_b=%s", caller.address, granted["id"], granted["port"])
         if request.headers.get("accept") == "text/plain" and granted["state"] == "active":
             return PlainTextResponse(way(granted) + "\n")
@@ -177,17 +186,7 @@ def made(settings: Settings, store: Store) -> FastAPI:
     @app.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> str:
         """Counts for Prometheus."""
-        counts = store.counts()
-        free = counts.pop("free")
-        lines = [
-            "# HELP scitex_ssh_gateway_machines Machines by state.",
-            "# TYPE scitex_ssh_gateway_machines gauge",
-            *(f'scitex_ssh_gateway_machines{{state="{state}"}} {n}' for state, n in sorted(counts.items())),
-            "# HELP scitex_ssh_gateway_ports_free Ports that can be given out.",
-            "# TYPE scitex_ssh_gateway_ports_free gauge",
-            f"scitex_ssh_gateway_ports_free {free}",
-        ]
-        return "\n".join(lines) + "\n"
+        return metered.text(store, events, meter)
 
     return app
 
@@ -197,29 +196,30 @@ def address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _acted(service: Service, payload: dict[str, Any], api_key: str, caller: Caller) -> Any:
+async def _acted(service: Service, payload: dict[str, Any], api_key: str, caller: Caller) -> Response:
     """Answer one action; the fields of the log are those of ssh-tunnel-gateway."""
     word, agent_id = payload.get("action"), payload.get("agent_id")
     if word == "register" and (agent_id is None or isinstance(agent_id, str)):
-        if agent_id is not None:
-            MachineName(agent_id)
-        answer = service.register(agent_id, api_key, caller)
-        port, settings = answer["port_b"], service.settings
+        job = service.registering(agent_id, api_key, caller)
+        answer = await service.soon(job, caller.address, service.changed)
+        if answer.pop("state") == "pending":
+            raise error("gateway-pending", name=answer["agent_id"])
         log.info(
             "register ok: ip=%s agent_id=%s port_b=%s ssh_user=%s jump_user=%s jump_host=%s "
             "reverse_bind_host=%s",
-            *(caller.address, answer["agent_id"], port, settings.ssh_user, settings.jump_user),
-            *(settings.jump_host or "unset", answer["reverse_bind_host"]),
+            *(caller.address, answer["agent_id"], answer["port_b"], answer["ssh_user"]),
+            *(answer["ssh_jump_user"], answer["ssh_jump_host"] or "unset", answer["reverse_bind_host"]),
         )
-        return answer
+        return JSONResponse(answer)
     if word == "heartbeat" and isinstance(agent_id, str):
+        name = MachineName(agent_id)
         try:
-            service.store.renew(MachineName(agent_id), caller)
+            await service.soon(lambda db: service.store.renewed(db, name, caller), caller.address)
         except SSHError as problem:
             log.warning("heartbeat unknown agent: ip=%s agent_id=%s", caller.address, ascii(agent_id))
             return problems.answer(problem)
         log.info("heartbeat ok: ip=%s agent_id=%s", caller.address, agent_id)
-        return {"status": "ok"}
+        return JSONResponse({"status": "ok"})
     log.warning("invalid action: ip=%s action=%s", caller.address, ascii(word)[:80])
     return problems.answer(
         error("gateway-request", why="action is 'register' or 'heartbeat', of an agent_id")

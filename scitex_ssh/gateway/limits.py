@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from scitex_ssh.errors import error
+from scitex_ssh.gateway.quick import Quick
 from scitex_ssh.gateway.store import Store
 from scitex_ssh.gateway.tables import FAILURES
 
@@ -14,8 +15,7 @@ SESSIONS = 300
 WINDOW = 60.0
 # Rows of addresses that were wrong lately; with more, the oldest windows go.
 _ROWS = 10_000
-# Asked at every request, so put together once.
-_OF = select(FAILURES).where(FAILURES.c.address == bindparam("at"))
+_OF = Quick(select(FAILURES).where(FAILURES.c.address == bindparam("at")))
 
 
 def session(store: Store, address: str) -> None:
@@ -27,19 +27,27 @@ def session(store: Store, address: str) -> None:
 def check(store: Store, address: str, most: int | None = None) -> None:
     """Raise ``gateway-limit`` for an address that was wrong too often in the last minute."""
     with store.reading() as db:
-        row = db.execute(_OF, {"at": address[:64]}).mappings().first()
-    if row is not None and row["count"] >= (MOST if most is None else most):
-        left = int(row["since"] + WINDOW - store.clock()) + 1
-        if left > 0:
-            raise error("gateway-limit", address=address.removeprefix("ssh "), seconds=left)
+        checked(db, store.clock(), address, most)
 
 
 def failed(store: Store, address: str) -> None:
     """Remember that this address was wrong."""
-    now, mine = store.clock(), FAILURES.c.address == address[:64]
-    with store.writing() as db:
-        db.execute(delete(FAILURES).where(mine, FAILURES.c.since < now - WINDOW))
-        if db.execute(update(FAILURES).where(mine).values(count=FAILURES.c.count + 1)).rowcount == 0:
-            if (db.scalar(select(func.count()).select_from(FAILURES)) or 0) >= _ROWS:
-                db.execute(delete(FAILURES).where(FAILURES.c.since < now - WINDOW))
-            db.execute(insert(FAILURES).values(address=address[:64], count=1, since=now))
+    store.transactions.write(lambda db: counted(db, store.clock(), address))
+
+
+def checked(db: Connection, now: float, address: str, most: int | None = None) -> None:
+    """The same as `check`, as part of a transaction."""
+    for row in _OF.rows(db, at=address[:64]):
+        left = int(row["since"] + WINDOW - now) + 1
+        if left > 0 and row["count"] >= (MOST if most is None else most):
+            raise error("gateway-limit", address=address.removeprefix("ssh "), seconds=left)
+
+
+def counted(db: Connection, now: float, address: str) -> None:
+    """The same as `failed`, as part of a transaction."""
+    mine = FAILURES.c.address == address[:64]
+    db.execute(delete(FAILURES).where(mine, FAILURES.c.since < now - WINDOW))
+    if db.execute(update(FAILURES).where(mine).values(count=FAILURES.c.count + 1)).rowcount == 0:
+        if (db.scalar(select(func.count()).select_from(FAILURES)) or 0) >= _ROWS:
+            db.execute(delete(FAILURES).where(FAILURES.c.since < now - WINDOW))
+        db.execute(insert(FAILURES).values(address=address[:64], count=1, since=now))

@@ -68,8 +68,8 @@ class Machine:
 
     @classmethod
     def of(cls, row: Any) -> Machine:
-        """The machine of a row of the table."""
-        fields = row._mapping
+        """The machine of a row of the table, or of its columns by their names."""
+        fields = getattr(row, "_mapping", row)
         return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
 
     def as_dict(self) -> dict[str, object]:

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from scitex_ssh.errors import SSHError, error
 from scitex_ssh.gateway import limits
-from scitex_ssh.gateway.service import Service, opened, way
+from scitex_ssh.gateway.registration import Caller
+from scitex_ssh.gateway.service import Service, granted, opened, way
 from scitex_ssh.gateway.settings import Settings, environment
-from scitex_ssh.gateway.store import Caller
 from scitex_ssh.render.authorized_keys import PublicKey
 
 BYTES = 32 * 1024
@@ -42,12 +42,13 @@ def _answer(word: str, key: PublicKey) -> dict[str, object]:
     limits.session(service.store, _address())
     caller = Caller(address=_address(), proven=True)
     if word == "status":
-        return service.granted(service.store.holder(key.fingerprint))
+        machine = service.store.holder(key.fingerprint)
+        return granted(machine, service.bastion(machine.bastion))
     said = _said()
     token = said.pop("token", "")
     if not isinstance(token, str):
         raise error("gateway-request", why="the token is no text")
-    answer, _ = service.enrol({**said, "public_key": str(key)}, replace(caller, token=token))
+    answer = service.enrol({**said, "public_key": str(key)}, replace(caller, token=token))
     if answer["state"] == "pending":
         raise error("gateway-pending", name=answer["name"])
     return answer

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+
 from fastapi.responses import JSONResponse
 
 from scitex_ssh.errors import Exit, SSHError
@@ -18,6 +21,8 @@ _STATUS = {
     "bad-public-key": 422,
     "bad-machine": 422,
 }
+_answered: Counter[str] = Counter()
+_lock = threading.Lock()
 _BY_EXIT = {Exit.USAGE: 422, Exit.REFUSED: 403}
 
 
@@ -29,6 +34,8 @@ def status(problem: SSHError) -> int:
 def answer(problem: SSHError, code: int = 0) -> JSONResponse:
     """The answer; ``detail`` is where ssh-tunnel-gateway had its words, too."""
     code = code or status(problem)
+    with _lock:
+        _answered[problem.slug] += 1
     body = {
         "type": f"{PAGE}#{problem.slug}",
         "title": problem.slug,
@@ -41,3 +48,9 @@ def answer(problem: SSHError, code: int = 0) -> JSONResponse:
     if code == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="scitex-ssh gateway"'
     return JSONResponse(body, code, headers, "application/problem+json")
+
+
+def answered() -> dict[str, int]:
+    """How often this process has answered with which error."""
+    with _lock:
+        return dict(sorted(_answered.items()))

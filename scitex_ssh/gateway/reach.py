@@ -21,12 +21,12 @@ def command(machine: Machine, bastion: Bastion) -> str:
         return ""
     login = f"{machine.login}@localhost" if machine.login else "localhost"
     alias = f"HostKeyAlias={machine.name}"
-    return join(["ssh", "-J", _jump(bastion), "-p", str(machine.port), "-o", alias, login])
+    return join(["ssh", "-J", jump(bastion), "-p", str(machine.port), "-o", alias, login])
 
 
 def block(machines: Iterable[tuple[Machine, Bastion]]) -> str:
     """Blocks of ssh_config(5) for those that have a port, with their host keys below as comments."""
-    shown = [(machine, _jump(bastion)) for machine, bastion in machines if machine.port is not None]
+    shown = [(machine, jump(bastion)) for machine, bastion in machines if machine.port is not None]
     blocks = [client_config.config([_described(machine)], _PINS, [jump]) for machine, jump in shown]
     keys = client_config.pins(_described(machine) for machine, _ in shown)
     pins = "".join(f"#   {line}\n" for line in keys.splitlines())
@@ -40,7 +40,7 @@ def _described(machine: Machine) -> client_config.Machine:
     return client_config.Machine(machine.name, machine.login, keys, ways)
 
 
-def _jump(bastion: Bastion) -> str:
+def jump(bastion: Bastion) -> str:
     """The bastion, with an account of people where there is one; the tunnels' own lets nobody through."""
     user = "" if bastion.jump_user == bastion.ssh_user else f"{bastion.jump_user}@"
     host = f"[{bastion.host}]" if ":" in bastion.host else bastion.host or UNNAMED

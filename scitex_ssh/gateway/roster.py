@@ -60,6 +60,13 @@ def found(store: Store, asked: Asked) -> Found:
     return Found([(Machine.of(row), row.standing) for row in rows], total, counts)
 
 
+def standings(store: Store) -> dict[str, int]:
+    """How many machines stand how."""
+    standing = _standing(store.clock()).label("standing")
+    with store.reading() as db:
+        return {row[0]: row[1] for row in db.execute(select(standing, func.count()).group_by(standing))}
+
+
 def _standing(now: float) -> ColumnElement[str]:
     return case(
         (MACHINES.c.state != "active", MACHINES.c.state),

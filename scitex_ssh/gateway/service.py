@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from scitex_ssh.errors import SSHError, error
-from scitex_ssh.gateway import limits, old_agents, ports, secrets, upkeep
+from scitex_ssh.gateway import limits, old_agents, secrets, upkeep
 from scitex_ssh.gateway.machine import Machine, MachineName
+from scitex_ssh.gateway.registration import Caller, Wish
 from scitex_ssh.gateway.settings import Settings
-from scitex_ssh.gateway.store import WEEK, Caller, Store, Wish
+from scitex_ssh.gateway.store import WEEK, Store
 from scitex_ssh.gateway.tables import Bastion
+from scitex_ssh.gateway.transactions import Answer, Job, Then
 from scitex_ssh.render.authorized_keys import PublicKey
 
 
@@ -46,18 +51,10 @@ class Service:
         self.settings, self.store, self._here = settings, store, here(settings)
         self._owners = tuple("key:" + secrets.digest(key)[:16] for key in settings.api_keys)
 
-    def api_owner(self, candidate: str, address: str) -> str:
-        """Who a shared API key stands for.
-
-        Raises:
-            SSHError: ``gateway-token``, or ``gateway-limit`` for an address that was wrong too often.
-        """
-        limits.check(self.store, address)
+    def api_owner(self, candidate: str) -> str:
+        """Who a shared API key stands for; "" for one that is none of them."""
         matches = [secrets.same(candidate, key) for key in self.settings.api_keys]
-        if not any(matches):
-            limits.failed(self.store, address)
-            raise error("gateway-token", why="it is none of the API keys")
-        return self._owners[matches.index(True)]
+        return self._owners[matches.index(True)] if any(matches) else ""
 
     def admin(self, token: str, address: str) -> str:
         """The name of an admin token; errors as for `api_owner`."""
@@ -69,9 +66,42 @@ class Service:
             raise error("gateway-token", why="it is no admin token, or has expired")
         return name
 
-    def enrol(self, said: dict[str, object], caller: Caller) -> tuple[dict[str, object], str]:
-        """Enrol a machine with its own key, or let it come back; its secret goes apart."""
-        limits.check(self.store, caller.address)
+    def enrol(self, said: dict[str, object], caller: Caller) -> dict[str, object]:
+        """Enrol a machine that has shown that its key is its own, or let it come back."""
+        try:
+            answer, _ = self.store.transactions.write(self.enrolling(said, caller))
+        except SSHError as problem:
+            if problem.slug == "gateway-token":
+                limits.failed(self.store, caller.address)
+            raise
+        self.changed()
+        return answer
+
+    async def soon(self, job: Job[Answer], address: str, then: Then | None = None) -> Answer:
+        """Have a job done together with others that wait, for an address; see `Transactions.soon`."""
+        transactions, clock = self.store.transactions, self.store.clock
+        try:
+            return await asyncio.wrap_future(transactions.soon(job, then))
+        except SSHError as problem:
+            if problem.slug == "gateway-token":
+                wrong = transactions.soon(lambda db: limits.counted(db, clock(), address))
+                await asyncio.wrap_future(wrong)
+            raise
+
+    def wrong_api_key(self, address: str) -> Job[None]:
+        """Refuse an address: ``gateway-token``, or ``gateway-limit`` where it was wrong too often."""
+
+        def job(db: Connection) -> None:
+            limits.checked(db, self.store.clock(), address)
+            raise error("gateway-token", why="it is none of the API keys")
+
+        return job
+
+    def enrolling(self, said: dict[str, object], caller: Caller) -> Job[tuple[dict[str, object], str]]:
+        """Enrol a machine with its own key, or let it come back; its secret goes apart.
+
+        What it says is looked at now, and the machine let in when the job is done.
+        """
         host_keys = said.get("host_keys") or ()
         if not isinstance(host_keys, (list, tuple)):
             raise error("gateway-request", why="host_keys is no list")
@@ -82,61 +112,46 @@ class Service:
             _login(said.get("login")),
             tuple(PublicKey.parse(key) for key in host_keys),
         )
-        try:
-            machine, secret = self.store.register(wish, caller)
-        except SSHError as problem:
-            if problem.slug == "gateway-token":
-                limits.failed(self.store, caller.address)
-            raise
-        self.changed()
-        return self.granted(machine), secret
 
-    def register(self, agent_id: str | None, api_key: str, caller: Caller) -> dict[str, object]:
+        def job(db: Connection) -> tuple[dict[str, object], str]:
+            limits.checked(db, self.store.clock(), caller.address)
+            machine, secret = self.store.registered(db, wish, caller)
+            return granted(machine, self._bastion(db, machine.bastion)), secret
+
+        return job
+
+    def registering(self, agent_id: str | None, api_key: str, caller: Caller) -> Job[dict[str, object]]:
         """The action ``register`` of ssh-tunnel-gateway: a key is made for the machine, anew each time."""
         if not self.settings.server_keys:
             raise error("gateway-server-keys")
         private, public = old_agents.key_pair()
-        name = MachineName(agent_id) if agent_id else None
-        machine, _ = self.store.register(Wish(public, name or _fresh()), caller, self._owners)
-        if machine.state == "pending":
-            raise error("gateway-pending", name=machine.name)
-        self.changed()
-        ours = machine.bastion == self.store.bastion.name
-        if machine.port is not None and ours and ports.busy(machine.port):
-            # Only this machine's own, former session can hold it; its key is another one now.
-            self.store.cut(machine.bastion, machine.port)
-        bastion = self.bastion(machine.bastion)
-        return {
-            "agent_id": machine.id,
-            "port_b": machine.port,
-            "ssh_user": bastion.ssh_user,
-            "ssh_jump_user": bastion.jump_user,
-            "ssh_jump_host": bastion.host or None,
-            "reverse_bind_host": machine.bind,
-            "public_key": str(public),
-            "encrypted_private_key": old_agents.sealed(private, api_key),
-        }
+        sealed = old_agents.sealed(private, api_key)
+        wish = Wish(public, MachineName(agent_id) if agent_id else _fresh())
+
+        def job(db: Connection) -> dict[str, object]:
+            limits.checked(db, self.store.clock(), caller.address)
+            machine, _ = self.store.registered(db, wish, caller, self._owners)
+            bastion = self._bastion(db, machine.bastion)
+            if self.store.held(machine.port, machine.bastion):
+                # Only this machine's own, former session can hold it; its key is another one now.
+                self.store.end_session(db, machine.bastion, machine.port or 0)
+            return {
+                "agent_id": machine.id,
+                "state": machine.state,
+                "port_b": machine.port,
+                "ssh_user": bastion.ssh_user,
+                "ssh_jump_user": bastion.jump_user,
+                "ssh_jump_host": bastion.host or None,
+                "reverse_bind_host": machine.bind,
+                "public_key": str(public),
+                "encrypted_private_key": sealed,
+            }
+
+        return job
 
     def changed(self) -> None:
         """A key came or went: sshd has to see it before anybody is told."""
         upkeep.write_keys(self.settings, self.store)
-
-    def granted(self, machine: Machine) -> dict[str, object]:
-        """What a machine is told of itself, and of its bastion."""
-        bastion = self.bastion(machine.bastion)
-        return {
-            "id": machine.id,
-            "name": machine.name,
-            "state": machine.state,
-            "port": machine.port,
-            "expires": machine.expires,
-            "bastion": {
-                "user": bastion.ssh_user,
-                "host": bastion.host or None,
-                "port": bastion.ssh_port,
-                "host_keys": bastion.host_keys.splitlines(),
-            },
-        }
 
     def bastion(self, name: str) -> Bastion:
         """One of the bastions that share the database."""
@@ -144,11 +159,31 @@ class Service:
             return self._here
         return self.store.bastion_of(name)
 
+    def _bastion(self, db: Connection, name: str) -> Bastion:
+        return self._here if name == self.store.bastion.name else self.store.bastion_in(db, name)
 
-def way(granted: Mapping[str, Any]) -> str:
+
+def granted(machine: Machine, bastion: Bastion) -> dict[str, object]:
+    """What a machine is told of itself, and of its bastion."""
+    return {
+        "id": machine.id,
+        "name": machine.name,
+        "state": machine.state,
+        "port": machine.port,
+        "expires": machine.expires,
+        "bastion": {
+            "user": bastion.ssh_user,
+            "host": bastion.host or None,
+            "port": bastion.ssh_port,
+            "host_keys": bastion.host_keys.splitlines(),
+        },
+    }
+
+
+def way(answer: Mapping[str, Any]) -> str:
     """What a script reads of an answer: ``PORT USER HOST PORT``, the host being - where it is not known."""
-    bastion = granted["bastion"]
-    return f"{granted['port']} {bastion['user']} {bastion['host'] or '-'} {bastion['port']}"
+    bastion = answer["bastion"]
+    return f"{answer['port']} {bastion['user']} {bastion['host'] or '-'} {bastion['port']}"
 
 
 def host_keys(folder: Path = Path("/etc/ssh")) -> list[str]:

@@ -36,6 +36,16 @@ _PRIVATE = re.compile(
 )
 # The commands on_up and on_down, in ssh_config and in tunnel.json, may hold a token of some service.
 _HOOK = re.compile(r'^(# on_(?:up|down): |  "on_(?:up|down)": "(?!",?$)).+?("?,?)$', re.MULTILINE)
+# What an administrator wrote beside our unit, and what stands in an address before its host.
+_VALUES = re.compile(r"^(\s*(?:Environment|SetCredential\w*)=).+$", re.MULTILINE)
+_LOGIN = re.compile(r"(://)[^/\s@]+@")
+# A word of a command that could be a token: what such a command prints, and so the journal, repeats it.
+_TOKEN = re.compile(r"(?=[^\s]*\d)(?=[^\s]*[A-Za-z])[A-Za-z0-9_~+/.-]{8,}")
+# What of a unit is of use; "systemctl status" would show the command lines of the hooks at work as well.
+_PROPERTIES = (
+    "Id,LoadState,UnitFileState,FragmentPath,DropInPaths,ActiveState,SubState,Result,NRestarts,MainPID,"
+    "ExecMainCode,ExecMainStatus,ActiveEnterTimestamp,InactiveEnterTimestamp"
+)
 
 
 def contents(
@@ -45,19 +55,27 @@ def contents(
     tunnels: Iterable[Standing] | None = None,
 ) -> dict[str, str]:
     """The texts of the archive by their names in it, each without a private key that may have got in."""
+    described = list(standing.tunnels() if tunnels is None else tunnels)
     texts = {
         "README.txt": README,
         "doctor.txt": words,
         "doctor.json": json.dumps(dict(doctor), indent=2),
         "status.json": json.dumps(dict(status), indent=2),
         "versions.txt": _versions(),
-        **dict(_tunnels(standing.tunnels() if tunnels is None else tunnels)),
+        **dict(_tunnels(described)),
     }
-    return {name: _without_secrets(text) for name, text in texts.items()}
+    hooks = [str(each.description.get(name) or "") for each in described for name in ("on_up", "on_down")]
+    return {name: _without_secrets(text, hooks) for name, text in texts.items()}
 
 
-def _without_secrets(text: str) -> str:
-    return _HOOK.sub(r"\1[a command was here]\2", _PRIVATE.sub("[a private key was here]", text))
+def _without_secrets(text: str, hooks: Iterable[str]) -> str:
+    text = _HOOK.sub(r"\1[a command was here]\2", _PRIVATE.sub("[a private key was here]", text))
+    text = _LOGIN.sub(r"\1[a login was here]@", _VALUES.sub(r"\1[values were here]", text))
+    for command in filter(None, hooks):
+        text = text.replace(command, "[a command was here]")
+        for token in sorted(_TOKEN.findall(command), key=len, reverse=True):
+            text = text.replace(token, "[a word of a command was here]")
+    return text
 
 
 def write(path: Path, texts: Mapping[str, str]) -> None:
@@ -91,7 +109,7 @@ def _tunnels(tunnels: Iterable[Standing]) -> Iterator[tuple[str, str]]:
         else:
             whose = ["--user"] if tunnel.keeper == "systemd-user" else []
             yield f"{place}/unit.txt", _said("systemctl", *whose, "cat", "--no-pager", tunnel.unit)
-            yield f"{place}/status.txt", _said("systemctl", *whose, "status", "--no-pager", tunnel.unit)
+            yield f"{place}/status.txt", _said("systemctl", *whose, "show", "-p", _PROPERTIES, tunnel.unit)
             journal = ("journalctl", *whose, "--no-pager", "-n", "300", "-u", tunnel.unit)
             yield f"{place}/journal.txt", _said(*journal)
         yield f"{place}/state.txt", _text(tunnel.state / "state")

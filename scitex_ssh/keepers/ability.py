@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# What a logout does to whatever a login has started.
+OF_A_LOGIN = "yes, but where logind has KillUserProcesses=yes only if the user lingers"
+
 
 @dataclass(frozen=True)
 class Ability:
@@ -34,3 +37,8 @@ class Ability:
             "reboot without login": self.unattended,
         }
         return ", ".join(name for name, what in named.items() if what.startswith("yes")) or "nothing of it"
+
+
+def of_a_process(needs: str) -> Ability:
+    """What a process can that nothing starts again."""
+    return Ability(False, logout=OF_A_LOGIN, crash="no", reboot="no", unattended="no", needs=needs)

@@ -77,11 +77,11 @@ def no_folder() -> tuple[Step, ...]:
     )
 
 
-def held(*kept: Step, texts: dict[str, Template]) -> Plan:
-    """The plan of a keeper that has our own starter run the supervisor; ``kept`` is what calls it."""
+def held(*kept: Step, texts: dict[str, Template] | None = None) -> Plan:
+    """The plan of a keeper that has our own starter run the supervisor; ``kept`` is what calls it again."""
     start = own_file("@folder@/start", "start", START["start"], mode="755")
     steps = (*folder(), start, sole_keeper(), *kept, process_held(), verified())
-    return Plan(steps, {**TEXTS, **START, **texts})
+    return Plan(steps, {**TEXTS, **START, **(texts or {})})
 
 
 def not_held(*gone: Step) -> Plan:

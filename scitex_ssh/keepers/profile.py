@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from scitex_ssh.keepers import own
-from scitex_ssh.keepers.ability import Ability
+from scitex_ssh.keepers.ability import OF_A_LOGIN, Ability
 from scitex_ssh.plan.step import Plan, block_in_file, no_block_in_file
 from scitex_ssh.render.block import FISH, PROFILE
 
 ABILITY = Ability(
     root=False,
-    logout="yes, but where logind has KillUserProcesses=yes only if the user lingers",
+    logout=OF_A_LOGIN,
     crash="at the next login",
     reboot="at the next login",
     unattended="no",

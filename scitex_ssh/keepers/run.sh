@@ -26,11 +26,12 @@ trim_log() {
     tail -c 100000 "$state/log" >"$state/log.old" && : >"$state/log"
 }
 
-# note PHASE DETAIL: what status shows, readable by everybody, never half written.
+# note PHASE DETAIL: what status shows, readable by everybody, never half written. Leaves the time in $now.
 note() {
+    now=$(date +%s)
     {
         echo "phase $1"
-        echo "since $(date +%s)"
+        echo "since $now"
         echo "attempts $attempts"
         echo "mode $mode"
         echo "detail $2"
@@ -133,7 +134,13 @@ talk() {
     herald=
 }
 
-authenticated() { grep -q '^Authenticated to ' "$state/stderr"; }
+# Without a program, since it is asked every second; the line is among the first.
+authenticated() {
+    while read -r line; do
+        case $line in "Authenticated to "*) return 0 ;; esac
+    done <"$state/stderr"
+    return 1
+}
 
 # guard PID: ends an ssh that hangs where neither ConnectTimeout nor ServerAlive looks, which begin to
 # and cease to count with the banner and the login: a name service or a key exchange that never answers.
@@ -144,7 +151,8 @@ guard() {
     stage=login waited=0
     # A word to end that came before the line above was lost.
     while kill -0 "$1" 2>/dev/null; do
-        if [ "$stage" = login ] && authenticated; then stage='answer from its session' waited=0; fi
+        # A busy bastion takes its time to start a session, and a second login would cost it more.
+        if [ "$stage" = login ] && authenticated; then stage='answer from its session' waited=0 patience=$((3 * usual)); fi
         if [ "$stage" != login ]; then
             if [ "$asking" = 0 ]; then exit; fi
             if grep -q '^scitex-ssh hears' "$output" && aside; then question "$1"; fi
@@ -254,18 +262,23 @@ complain() {
     { grep -v '^error ' "$1/state" && echo "error $(date +%s) $2"; } >"$1/state.beside" && mv -f "$1/state.beside" "$1/state"
 }
 
-# telling: the line that tells most. Over jump hosts the last are those of an ssh that only lost its way to the bastion.
+# telling: leaves what an ssh said in the file "words", and prints the line that tells most. Over jump hosts the last are
+# those of an ssh that only lost its way to the bastion, and the last of one that we ended says so.
 telling() {
-    grep -v -e ' UNKNOWN ' -e '^kex_exchange_identification: .*closed by remote host' "$state/words" >"$state/words.far"
-    if grep '^the connection was silent' "$state/words"; then
-        return
-    elif grep -q '^stdio forwarding failed' "$state/words.far"; then
-        sed -n 's/^channel [0-9]*: open failed: /stdio forwarding failed: open failed: /p' "$state/words.far" | tail -n 1
-    elif grep -q . "$state/words.far"; then
-        grep . "$state/words.far" | tail -n 1
-    else
-        grep . "$state/words" | tail -n 1
-    fi
+    : >"$state/words"
+    words=$state/words awk '
+        { sub(/\r$/, "") }
+        /^Authenticated to / || /^Transferred: / || /^Bytes per second: / { next }
+        { print >ENVIRON["words"] }
+        /^Killed by signal / { next }
+        /./ { near = $0 }
+        /^the connection was silent/ { silent = $0 }
+        / UNKNOWN / || /^kex_exchange_identification: .*closed by remote host/ { next }
+        /^stdio forwarding failed/ { lost = 1 }
+        /./ { far = $0 }
+        sub(/^channel [0-9]*: open failed: /, "") { refused = "stdio forwarding failed: open failed: " $0 }
+        END { print silent != "" ? silent : lost ? refused : far != "" ? far : near }
+    ' "$state/stderr"
 }
 
 # What a connection's session is asked comes through a pipe with a name. Leaves in $mute whether there is none.
@@ -280,8 +293,8 @@ open_questions() {
 connect() {
     attempts=$((attempts + 1))
     trim_log
-    born=$(date +%s)
     note connecting ""
+    born=$now
     asking=0
     if [ "$mode" != hold ]; then
         talk "$state/session" "$folder/ssh_config" -N tunnel
@@ -294,14 +307,14 @@ connect() {
             -o "ServerAliveCountMax=$((4 * count + 3))" hold
     fi
     ended=$code
-    lived=$(($(date +%s) - born))
+    now=$(date +%s)
+    lived=$((now - born))
     # A clock that was set back meanwhile.
     [ "$lived" -ge 0 ] || lived=30
-    tr -d '\r' <"$state/stderr" | grep -v -e '^Authenticated to ' -e '^Transferred: ' -e '^Bytes per second: ' >"$state/words"
-    cat "$state/words" >&2
     why=$(telling)
+    cat "$state/words" >&2
     # How long the last connections lasted that the bastion ended, one after the other.
-    [ -z "$why" ] || error="$(date +%s) $why"
+    [ -z "$why" ] || error="$now $why"
     case $why in *" closed by "*) lasted="$lived ${lasted% * *}" ;; *) lasted='' ;; esac
     # A login is a dozen round trips, which take their time on a bad line.
     if authenticated; then patience=$usual; else case $why in "no login within "*) patience=$((3 * usual)) ;; esac fi
@@ -356,7 +369,9 @@ attempt() {
 delay() {
     if [ "$lived" -ge 30 ]; then fails=0; fi
     fails=$((fails + 1))
-    chance=$((0x0$(random 1)))
+    # The next of a row of numbers that begins elsewhere on each machine.
+    chaos=$(((chaos * 1103515245 + 12345) % 2147483648))
+    chance=$((chaos / 65536 % 256))
     # Low enough that no network that comes up has to tell us so.
     case $fails in 1) pause=2 ;; 2) pause=8 ;; 3) pause=16 ;; *) pause=30 ;; esac
     pause=$((pause + pause * chance / 768))
@@ -419,6 +434,7 @@ sweep() {
 }
 
 attempts=0 fails=0 child='' napper='' guard='' herald='' mode=hold level=VERBOSE asking=0 pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
+chaos=$((0x0$(random 3) + $$))
 on_up=$(said on_up) on_down=$(said on_down)
 # The bastion's own stand before those of jump hosts, what holds for all at the end.
 usual=$(option ConnectTimeout | head -n 1)

@@ -3,24 +3,7 @@
 from __future__ import annotations
 
 from scitex_ssh.keepers import own
-from scitex_ssh.keepers.ability import Ability
-from scitex_ssh.plan.step import Plan
+from scitex_ssh.keepers.ability import of_a_process
 
-ABILITY = Ability(
-    root=False,
-    logout="yes, but where logind has KillUserProcesses=yes only if the user lingers",
-    crash="no",
-    reboot="no",
-    unattended="no",
-    needs="screen",
-)
-
-
-def setup() -> Plan:
-    """What must be true for a tunnel to stand."""
-    return own.held(texts={})
-
-
-def remove() -> Plan:
-    """What must be true for a tunnel to be gone without a trace."""
-    return own.not_held()
+ABILITY = of_a_process(needs="screen")
+setup, remove = own.held, own.not_held

@@ -83,7 +83,8 @@ class Tunnel:
     ``user`` None means the account that set-up is run for (through sudo, the caller). ``name`` is what
     the tunnel is called; by default it follows from what is forwarded (`default_name`). ``jumps`` are
     the hosts on the way to the bastion, the nearest first, and ``jump_keys`` the keys for the first of
-    them; the others take ``key``. Through ``proxy`` goes the first connection of the way. ``on_up`` and
+    them; the others take ``key``. ``series`` is what the first is called of those that are described
+    together, to a bastion each. Through ``proxy`` goes the first connection of the way. ``on_up`` and
     ``on_down`` are run once whenever the tunnel comes and goes.
     """
 
@@ -100,6 +101,7 @@ class Tunnel:
     proxy: Proxy | None = None
     on_up: Hook | None = None
     on_down: Hook | None = None
+    series: TunnelName | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -185,7 +187,8 @@ class Tunnel:
         """What is described, once for each bastion (``a,b`` or a list), as `of` for one.
 
         The first is called as it would be alone, the others by that name with a number behind it: two
-        tunnels, each kept for itself, of which one holds when a bastion is lost.
+        tunnels, each kept for itself, of which one holds when a bastion is lost. Where they stand, each keeps
+        the name that it has, whatever their order is now.
         """
         first, *others = read_bastions(bastions)
         tunnel = cls.of(port, str(first), key, **more)
@@ -193,12 +196,12 @@ class Tunnel:
         if others and here is not None:
             flag = "-L" if here.kind == "local" else "-D"
             raise InputError("bad-forward", flag=flag, value=shown(str(here.listen)), why=ONE_HERE)
-        return (
-            tunnel,
-            *(
-                replace(tunnel, bastion=each, name=TunnelName(f"{tunnel.name}-{number}"))
-                for number, each in enumerate(others, 2)
-            ),
+        if not others:
+            return (tunnel,)
+        names = [TunnelName(f"{tunnel.name}-{number}") for number, _ in enumerate(others, 2)]
+        return tuple(
+            replace(tunnel, bastion=bastion, name=name, series=tunnel.name)
+            for bastion, name in zip([first, *others], [tunnel.name, *names])
         )
 
     @classmethod

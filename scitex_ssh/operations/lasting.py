@@ -25,13 +25,20 @@ class Lasting(StringCommand):
 
     Attributes:
         turn: called before each try to connect anew, with its number: which of several ways is next.
+        parts: the way that is lost is one that was to go; what else there is to prove is seen elsewhere.
     """
 
     turn: Callable[[int], object] = staticmethod(lambda number: None)
+    parts = False
 
     def by_turns(self, turn: Callable[[int], object]) -> Lasting:
         """The same, with another way at every try."""
         self.turn = turn
+        return self
+
+    def parting(self) -> Lasting:
+        """The same, for a way that is to go."""
+        self.parts = True
         return self
 
     def execute(self, state: Any, host: Any, connector_arguments: Any) -> Any:
@@ -45,6 +52,9 @@ class Lasting(StringCommand):
             status, output = False, CommandOutput([])
         if status or not is_lost(host):
             return status, output
+        if self.parts:
+            logger.info(f"{host.print_prefix}the connection went with the tunnel, as it was to")
+            return True, output
         logger.info(f"{host.print_prefix}the connection went with what was changed; waiting for it")
         return (
             super().execute(state, host, connector_arguments)

@@ -47,10 +47,12 @@ def left_out(run: Any) -> tuple[list[str], list[str]]:
 
 
 def words(run: Any) -> str:
-    """One line about all hosts of a run."""
+    """One line about all hosts of a run; "" where there is nothing to say."""
     unreached, failed = left_out(run)
     total = sum(1 for each in run.inventory if run.is_host_in_limit(each))
-    parts = [f"{total - len(unreached) - len(failed)} of {total} machines went well"]
+    well = f"{total - len(unreached) - len(failed)} of {total} machines went well"
+    # A run that ended before it began, by an error in the data or as it only looked, went neither way.
+    parts = [well] if run.is_executing else []
     parts += [f"not reached: {', '.join(unreached)}"] if unreached else []
     parts += [f"failed: {', '.join(failed)}"] if failed else []
     return "; ".join(parts)
@@ -91,7 +93,9 @@ def _once(kind: str, say: Any, *arguments: object) -> None:
 
 
 def _summarise(run: Any) -> None:
-    logger.info(f"--> {words(run)}")
+    said = words(run)
+    if said:
+        logger.info(f"--> {said}")
 
 
 def _show(run: Any, as_json: bool) -> None:

@@ -192,7 +192,8 @@ def converge(program: Program) -> Commands:
     if not state.is_executing:
         show_drift(drift)
     # Also where the look found an error: the program says it in full, and only this host fails.
-    yield Lasting(program.command())
+    command = Lasting(program.command())
+    yield command.parting() if program.word == "remove" and host.data.get("last_way") else command
 
 
 def show_drift(drift: Report) -> None:

@@ -37,10 +37,29 @@ def program(
     """The text of a program whose last command is ``entry``.
 
     Args:
-        plans: the steps by the word for them and their keeper (``setup_systemd``, ``remove_cron``).
-        fragments: short texts that the prelude puts into a tunnel's values.
         entry: a shell command over the functions of the prelude, such as ``main setup "$@"``.
         tunnels: the tunnels that the program is for; none where its flags describe one.
+
+    The others are those of `body`.
+    """
+    own = body(plans, fragments, extra=extra, modules=modules, granted=granted, version=version)
+    return own + ending(entry, tunnels)
+
+
+def body(
+    plans: Mapping[str, Plan],
+    fragments: Mapping[str, Template],
+    *,
+    extra: Iterable[str] = (),
+    modules: Iterable[str] = MODULES,
+    granted: str = "",
+    version: str,
+) -> str:
+    """What a program for any tunnels begins with: all of it but its `ending`.
+
+    Args:
+        plans: the steps by the word for them and their keeper (``setup_systemd``, ``remove_cron``).
+        fragments: short texts that the prelude puts into a tunnel's values.
         extra: modules besides the usual ones.
         modules: the usual ones, or others in their place.
         granted: what whoever makes it has read in the policy: ``1`` (allowed), ``unset`` (nothing is
@@ -60,14 +79,17 @@ def program(
         *(_text(name, text) for name, text in {**texts, **fragments}.items()),
         _plans(plans),
         _explain(CATALOGUE.values()),
-        _tunnels(tunnels),
         _text("notice", Template(NOTICE)),
         _text("question", Template(QUESTION)),
         f"granted={granted}",
-        # The last line, by which the program also finds its own end in a file that holds more.
-        f"begin\n{{ {entry}; exit; }}",
     ]
     return "\n".join(parts) + "\n"
+
+
+def ending(entry: str, tunnels: Iterable[Binding] = ()) -> str:
+    """What a program ends with: its tunnels, and its command."""
+    # The last line, by which the program also finds its own end in a file that holds more.
+    return f"{_tunnels(tunnels)}\nbegin\n{{ {entry}; exit; }}\n"
 
 
 def module(name: str) -> str:
@@ -164,4 +186,5 @@ def bind(tunnel: Tunnel) -> dict[str, str]:
         "alive_interval": str(keepalive.interval),
         "alive_count": str(keepalive.count),
         "connect_timeout": str(keepalive.connect_timeout),
+        **({} if tunnel.series is None else {"series": tunnel.series}),
     }

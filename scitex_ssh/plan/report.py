@@ -233,6 +233,10 @@ class Report:
             "stderr": "\n".join(str(problem) for problem in self.errors),
         }
 
+    def to_json(self) -> dict[str, object]:
+        """What pyinfra's own command prints of it, as a fact."""
+        return {**self.as_dict(), "host_keys": self.host_keys}
+
 
 def read_line(text: str) -> Line | None:
     """The value of one line; None for a line that is not ours (a tool's stray word)."""
@@ -244,11 +248,11 @@ def read_line(text: str) -> Line | None:
     if kind == "result" and len(fields) == 5:
         return Proof(*fields)
     if kind == "error" and len(fields) >= 2:
-        return error(fields[1], **{"tunnel": fields[0], **_facts(fields[2:])})
+        return _problem(*fields)
     if kind == "keeper" and len(fields) == 3:
         return Kept(*fields)
     if kind == "warning" and len(fields) >= 2:
-        return Caution(fields[0], error(fields[1], **{"tunnel": fields[0], **_facts(fields[2:])}))
+        return Caution(fields[0], _problem(*fields))
     if kind == "tunnel" and len(fields) >= 2:
         facts = _facts(fields[1:])
         return Observation(fields[0], facts.pop("level", "down"), facts)
@@ -263,9 +267,15 @@ def read_line(text: str) -> Line | None:
     return None
 
 
+def _problem(tunnel: str, slug: str, *fields: str) -> SSHError:
+    facts = {name: text for name, text in _facts(fields).items() if name not in ("slug", "where")}
+    return error(slug, **{"tunnel": tunnel, **facts})
+
+
 def _guest(name: str, facts: Mapping[str, str]) -> Guest:
     def numbers(fact: str) -> tuple[int, ...]:
-        return tuple(int(text) for text in facts.get(fact, "").split(",") if text.isdecimal())
+        found = (_whole(text) for text in facts.get(fact, "").split(","))
+        return tuple(number for number in found if number is not None)
 
     keys = tuple(key for key in facts.get("keys", "").split(";") if key)
     prints = tuple(facts.get("prints", "").split())
@@ -315,7 +325,7 @@ def _observation(seen: Observation) -> dict[str, object]:
         "pid": _number(facts, "pid"),
         "started": _number(facts, "started"),
         "since": _number(facts, "since"),
-        "restarts": int(facts.get("restarts") or 0),
+        "restarts": _number(facts, "restarts") or 0,
         "uptime": _number(facts, "uptime"),
         "error": facts.get("error") or None,
         "error_at": _number(facts, "error_at"),
@@ -330,14 +340,13 @@ def _forwards(text: str, levels: str) -> list[dict[str, object]]:
     seen = dict(enumerate(levels.split()))
     listed: list[dict[str, object]] = []
     for number, each in enumerate(filter(None, text.split(","))):
-        kind, listen, *target = each.split(" ")
-        port = listen.rpartition(":")[2]
+        kind, listen, *target = [*each.split(" "), ""]
         listed.append(
             {
                 "kind": kind,
                 "listen": listen,
-                "port": int(port) if port.isdigit() else None,
-                "target": target[0] if target else None,
+                "port": _whole(listen.rpartition(":")[2]),
+                "target": (target or [""])[0] or None,
                 "level": seen.get(number),
             }
         )
@@ -349,7 +358,12 @@ def _kept(kept: Kept) -> dict[str, object]:
 
 
 def _number(facts: dict[str, str], name: str) -> int | None:
-    return int(facts[name]) if facts.get(name) else None
+    return _whole(facts.get(name, ""))
+
+
+def _whole(text: str) -> int | None:
+    """A number; None for what is none, or is longer than any time or port: a far machine may say anything."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 def _error(problem: SSHError) -> dict[str, object]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
+from dataclasses import replace
 
 from scitex_ssh.errors import InputError
-from scitex_ssh.model import KeyPath, Tunnel
+from scitex_ssh.model import Destination, Keepalive, KeyPath, Tunnel
 from scitex_ssh.model.forward import Forward
 from scitex_ssh.model.text import shown
+from scitex_ssh.model.way import Proxy
 from scitex_ssh.render.ssh_config import BODY
 
 _FLAGS = {"remote": "-R", "socks": "-R", "local": "-L", "dynamic": "-D"}
@@ -28,37 +31,59 @@ _PLAIN = re.compile(r"[A-Za-z0-9%~/._@+=-]+")
 def argv(tunnel: Tunnel) -> list[str]:
     """The words: what the tunnel's own ssh is told, by flags, with no configuration file read.
 
+    Each jump host is one more ssh, whose words are a word of the one that goes on from there; a proxy is
+    spoken to by nc of OpenBSD.
+
     Raises:
-        InputError: ``bad-key-path`` for a path that no flag of ssh can hold, ``usage`` for what takes
-            more than one ssh.
+        InputError: ``bad-key-path`` for a path that no flag of ssh can hold.
     """
-    if tunnel.jumps or tunnel.proxy:
-        why = "jump hosts and proxies take more than one command: --as ssh-config has them"
-        raise InputError("usage", why=why, command="scitex-ssh render")
-    user = tunnel.bastion.user or tunnel.user
+    way = [*tunnel.jumps, tunnel.bastion]
+    keys = [*tunnel.jump_keys, *[tunnel.key] * len(way)]
+    through = "" if tunnel.proxy is None else _asking(tunnel.proxy)
+    for number, (hop, onward) in enumerate(zip(way, way[1:]), 1):
+        flags = [*_hop_options(tunnel.keepalive, number), *_through(through), *_identity(keys[number - 1])]
+        words = ["ssh", "-F", "none", *flags, "-W", str(onward.address), *_login(tunnel, hop)]
+        # Each ssh expands % in what it hands to the shell.
+        through = shlex.join(words).replace("%", "%%")
     return [
-        *("ssh", "-N", "-T", "-F", "none"),
-        *_options(tunnel),
+        *("ssh", "-N", "-T", "-F", "none", "-o", "ExitOnForwardFailure=yes"),
+        *_options(tunnel.keepalive, len(way) * tunnel.keepalive.connect_timeout),
+        *_through(through),
         *_identity(tunnel.key),
         *(word for each in tunnel.forwards for word in _forward(each)),
-        *([] if user is None else ["-l", user]),
-        *("-p", str(tunnel.bastion.port), tunnel.bastion.host),
+        *_login(tunnel, tunnel.bastion),
     ]
 
 
-def _options(tunnel: Tunnel) -> list[str]:
+def _login(tunnel: Tunnel, host: Destination) -> list[str]:
+    user = host.user or tunnel.user
+    return [*([] if user is None else ["-l", user]), "-p", str(host.port), host.host]
+
+
+def _asking(proxy: Proxy) -> str:
+    return f"nc -X {'connect' if proxy.kind == 'http' else '5'} -x '{proxy.address}' %h %p"
+
+
+def _through(command: str) -> list[str]:
+    return ["-o", f"ProxyCommand={command}"] if command else []
+
+
+def _hop_options(keepalive: Keepalive, number: int) -> list[str]:
+    """As the tunnel's file has them: the tunnel's own ssh looks through a hop from end to end."""
+    patient = replace(keepalive, interval=2 * keepalive.interval, count=4 * keepalive.count + 3)
+    return _options(patient, number * keepalive.connect_timeout)
+
+
+def _options(keepalive: Keepalive, timeout: int) -> list[str]:
     """The lines of the tunnel's ssh_config that are the same for every host of it, as flags."""
-    keepalive = tunnel.keepalive
     values = {
         "alive_interval": str(keepalive.interval),
         "alive_count": str(keepalive.count),
-        "reach_timeout": str(keepalive.connect_timeout),
+        "reach_timeout": str(timeout),
     }
     lines = BODY.partition("Host hold tunnel release bastion\n")[2].splitlines()
-    settings = [line.split(None, 1) for line in lines if line.startswith(" ")]
-    pairs = [("ExitOnForwardFailure", "yes"), *settings]
     words = []
-    for name, value in pairs:
+    for name, value in (line.split(None, 1) for line in lines if line.startswith(" ")):
         if name not in _ELSEWHERE:
             words += ["-o", f"{name}={re.sub('@(.*)@', lambda gap: values[gap[1]], value)}"]
     return words

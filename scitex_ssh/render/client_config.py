@@ -20,7 +20,8 @@ class Way:
 class Machine:
     """A machine that tunnels lead to: its name for clients, who logs in, its host keys, and the ways.
 
-    ``identity`` is the path of the key that its user is let in by, where ssh is not to choose.
+    ``identity`` is the path of the key that its user is let in by, where ssh is not to choose; ``via`` are
+    the bastions as clients know them, way by way, where that was told.
     """
 
     name: str
@@ -28,11 +29,12 @@ class Machine:
     host_keys: tuple[str, ...]
     ways: tuple[Way, ...]
     identity: str = ""
+    via: tuple[str, ...] = ()
 
 
 def config(machines: Iterable[Machine], known_hosts: str, via: Sequence[str] = ()) -> str:
-    """The blocks, one a machine; ``via`` stands for the bastions as the client knows them, way by way."""
-    return "\n".join(_block(each, known_hosts, via) for each in machines)
+    """The blocks, one a machine; ``via``: how this client knows the bastions, before what was told."""
+    return "\n".join(_block(each, known_hosts, via or each.via) for each in machines)
 
 
 def pins(machines: Iterable[Machine]) -> str:

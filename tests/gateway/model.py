@@ -15,8 +15,9 @@ import uvicorn
 from scitex_ssh.gateway import app, bounds, secrets, serve
 from scitex_ssh.gateway.machine import MachineName
 from scitex_ssh.gateway.ports import Pool
+from scitex_ssh.gateway.registration import Caller, Wish
 from scitex_ssh.gateway.settings import Settings
-from scitex_ssh.gateway.store import Caller, Store, Wish
+from scitex_ssh.gateway.store import Store
 from scitex_ssh.render.authorized_keys import PublicKey
 
 POOL = Pool(20000, 20009)

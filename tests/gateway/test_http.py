@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from fastapi.testclient import TestClient
 
 from scitex_ssh.errors import CATALOGUE, SSHError
 from scitex_ssh.gateway import app, bounds, limits, secrets, serve
+from scitex_ssh.gateway.metrics import FAMILIES
 from scitex_ssh.gateway.settings import Settings
 from scitex_ssh.gateway.store import Store
 
@@ -313,13 +315,66 @@ def test_a_slow_body_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     assert sent[0]["status"] == 408
 
 
-def test_metrics_and_health(desk: Desk) -> None:
-    """They need no token, and count."""
-    desk.act({"action": "register"})
-    assert desk.http.get("/healthz").json() == desk.http.get("/readyz").json() == {"status": "ok"}
+def metrics(desk: Desk) -> dict[str, float]:
+    """What Prometheus is told, by name and labels; each family has its kind."""
     text = desk.http.get("/metrics").text
-    assert 'scitex_ssh_gateway_machines{state="active"} 1\n' in text
-    assert "scitex_ssh_gateway_ports_free 9\n" in text
+    lines = text.splitlines()
+    kinds = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    told = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    for name in told:
+        family = name.partition("{")[0]
+        assert family in kinds or re.sub("_(bucket|sum|count)$", "", family) in kinds
+    return {name.removeprefix("scitex_ssh_gateway_"): float(value) for name, value in told.items()}
+
+
+def test_metrics_and_health(desk: Desk) -> None:
+    """They need no token, and count what happened: who came, who was refused, how long it took."""
+    refused = 'refusals_total{slug="gateway-token"}'
+    before = metrics(desk).get(refused, 0)
+    answer = desk.act({"action": "register"}).json()
+    desk.act({"action": "register", "agent_id": answer["agent_id"]})
+    desk.act({"action": "register"}, api_key="wrong-horse")
+    desk.http.get("/nonsense-of-a-stranger")
+    assert desk.http.get("/healthz").json() == desk.http.get("/readyz").json() == {"status": "ok"}
+    told = metrics(desk)
+    assert told['machines{state="active"}'] == told['machines_standing{standing="down"}'] == 1
+    assert (told["ports_free"], told["leases_ending"]) == (9, 0)
+    assert (told['events_total{what="enrolled"}'], told['events_total{what="renewed"}']) == (1, 1)
+    assert told[refused] == before + 1
+    assert told['requests_total{path="/",status="200"}'] == 2
+    assert told['requests_total{path="/",status="403"}'] == 1
+    assert told['requests_total{path="other",status="404"}'] == 1
+    assert told["request_seconds_count"] == told['request_seconds_bucket{le="+Inf"}'] == 7
+    assert 0 < told["request_seconds_sum"] < 60
+    desk.clock.now += 6.5 * 86400
+    assert metrics(desk)["leases_ending"] == 1
+    desk.store.revoke(answer["agent_id"])
+    told = metrics(desk)
+    assert (told['events_total{what="enrolled"}'], told['events_total{what="revoked"}']) == (1, 1)
+    assert told['machines{state="revoked"}'] == 1
+
+
+def test_the_load_of_each_bastion_is_told(desk: Desk) -> None:
+    """What it saw when it last looked, and that it has not been heard of since."""
+    desk.act({"action": "register"})
+    desk.store.looked([20000], [], load=0.5, memory=0.25)
+    told = {name.partition("{")[0]: value for name, value in metrics(desk).items() if "bastion=" in name}
+    assert told == {
+        "bastion_up": 1,
+        "bastion_ports": 10,
+        "bastion_ports_held": 1,
+        "bastion_tunnels": 1,
+        "bastion_load": 0.5,
+        "bastion_memory_used": 0.25,
+    }
+    desk.clock.now += 121
+    assert metrics(desk)['bastion_up{bastion=""}'] == 0
+
+
+def test_every_metric_is_documented() -> None:
+    """The page for who runs a gateway names each, and no other."""
+    page = (Path(__file__).parents[2] / "docs/how-to/gateway.md").read_text()
+    assert set(re.findall("`scitex_ssh_gateway_([a-z_]+)`", page)) == set(FAMILIES)
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1/machines/..%2f", "/v1"])

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
+from scitex_ssh.cli.app import app as commands
+from scitex_ssh.errors import SSHError
 from scitex_ssh.gateway import app, bounds, limits, reach, roster, secrets, sittings
 from scitex_ssh.gateway.machine import MachineName
+from scitex_ssh.gateway.registration import Caller, Wish
 from scitex_ssh.gateway.service import here
 from scitex_ssh.gateway.settings import Settings
-from scitex_ssh.gateway.store import DOWN, Caller, Store, Wish
+from scitex_ssh.gateway.store import DOWN, Store
 from scitex_ssh.gateway.tables import Bastion
 
 from .model import POOL, SHARED, Clock, key, token, url, wish
@@ -326,3 +332,40 @@ def test_how_to_reach_a_machine(browser: Browser) -> None:
     assert answer.headers["content-disposition"] == 'attachment; filename="lab1.ssh_config"'
     assert "ProxyJump gw.example.com\n" in answer.text
     assert f"#   lab1 {wanted.host_keys[0]}\n" in answer.text
+
+
+def test_a_client_has_all_machines_of_a_gateway_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the gateway exports is written into our own file there, again and again; nothing harmful is."""
+    for variable, value in (
+        ("SCITEX_SSH_GATEWAY_DATABASE", url(tmp_path)),
+        ("SSH_PUBLIC_HOST", "gw.example.com"),
+        ("HOME", str(tmp_path)),
+    ):
+        monkeypatch.setenv(variable, value)
+    store = Store(url(tmp_path), POOL, busy=lambda port: False)
+    for name in ("lab1", "lab2"):
+        store.register(replace(wish(name=name), login="alice", host_keys=(key(),)), SHARED)
+    told = CliRunner().invoke(commands, ["gateway", "export", "--format", "json"]).stdout
+    ours = tmp_path / ".ssh/config.d/scitex-ssh"
+    for _ in range(2):
+        done = CliRunner().invoke(commands, ["ssh-config", "--from", "-", "--write"], input=told)
+        assert (done.exit_code, done.stdout.splitlines()[0]) == (0, f"Written: {ours}")
+    for name, port in (("lab1", 20000), ("lab2", 20001)):
+        words = ["ssh", "-G", "-F", str(ours), name]
+        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+        assert {f"port {port}", "user alice", f"hostkeyalias {name}", "proxyjump gw.example.com"} <= set(said)
+    assert ours.with_name("scitex-ssh.known_hosts").read_text().count("\n") == 2
+    before = ours.read_text()
+    for field, value in (
+        ("name", "*"),
+        ("name", "a b"),
+        ("host_keys", "x y\n@z"),
+        ("port", 0),
+        ("via", "-oX"),
+    ):
+        wrong = json.dumps([{**json.loads(told)[0], field: value}])
+        refused = CliRunner().invoke(commands, ["ssh-config", "--from", "-", "--write"], input=wrong)
+        assert isinstance(refused.exception, SSHError), (field, value)
+        assert ours.read_text() == before

@@ -120,7 +120,7 @@ class Gateway(RuleBasedStateMachine):
     def crash(self, name: str) -> None:
         """The process ends after it has written, before it has committed."""
         with contextlib.suppress(PulledPlug, SSHError), self.store.writing() as db:
-            self.store._register(db, wish(name), SHARED)
+            self.store.registered(db, wish(name), SHARED)
             raise PulledPlug
         self.open()
 

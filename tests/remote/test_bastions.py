@@ -75,6 +75,8 @@ def test_a_lost_bastion_takes_only_its_own_tunnel(pair: Pair) -> None:
     again = pair.generic("setup", *pair.flags)
     assert (again.status, again.stdout.count("nothing to do")) == (0, 2), again
     assert levels(pair) == {"pair": "verified", "pair-2": "verified"}
+    swapped = pair.generic("setup", *pair.flags[:-2], *reversed(pair.flags[-2:]))
+    assert (swapped.status, swapped.stdout.count("nothing to do")) == (0, 2), swapped
     pair.lose()
     lost = pair.generic("setup", *pair.flags)
     assert lost.status == 20, lost

@@ -181,3 +181,29 @@ PYTHON
     assert "/home/h1/.config/scitex-ssh': No such file" in said
     assert "let in: .\n" in said
     assert "Host h" not in said
+
+
+def test_what_would_be_the_last_way_is_not_removed_unasked() -> None:
+    """Through the tunnels that would go, nothing is touched; asked for, all goes, as the bastion proves."""
+    said = played(
+        """
+        fleet apply /mnt/fleet.yaml >/dev/null
+        deploy /mnt/by_name.py deploys/remove.py >/mnt/said && exit 1
+        cat /mnt/said
+        fleet status /mnt/fleet.yaml >/dev/null
+        began=$(date +%s)
+        deploy --data last_way=true /mnt/by_name.py deploys/remove.py >/mnt/said || { cat /mnt/said; exit 1; }
+        cat /mnt/said
+        echo "within a minute: $(($(date +%s) - began < 60))"
+        echo "let in: $(ls /etc/ssh/scitex-ssh)."
+        for i in 1 2 3 4 5; do [ -e /home/h1/.config/scitex-ssh ] || break; sleep 1; done
+        ls /home/h1/.config/scitex-ssh /home/h2/.config/scitex-ssh 2>&1 || :
+        """
+    )
+    assert "h1, h2 would be out of reach" in said
+    assert "[last-way]" in said
+    assert "Traceback" not in said
+    assert said.count("3 of 3 machines went well") == 1, said
+    assert "within a minute: 1" in said
+    assert "let in: .\n" in said
+    assert said.count("No such file") == 2

@@ -166,6 +166,7 @@ def _address() -> str:
         (["--list", "--background"], "usage"),
         (["--stop", "a", "-L", "9000:a:1"], "usage"),
         (["-n", "a", "-L", "9000:a:1", "-b", "a", "-s", "/k"], "usage"),
+        (["-L", "9000:a:1", "--service", "web", "-b", "a", "-s", "/k"], "usage"),
         (["--stop", "A"], "bad-name"),
         (["--background", "-b", "a", "-s", "/k"], "missing-field"),
     ],

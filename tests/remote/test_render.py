@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -70,15 +71,22 @@ def understood(words: list[str]) -> dict[str, list[str]]:
 def test_the_command_says_what_the_tunnels_own_configuration_says(case: str) -> None:
     """ssh itself understands the same by the flags as by the file that set-up writes."""
     flags = json.loads((GOLDEN / case / "flags.json").read_text("utf-8"))
-    more_than_one = {"jump", "proxy"} & set(flags)
     tunnel = Tunnel.of(flags.pop("port", None), flags.pop("bastion"), flags.pop("key"), **flags)
-    if more_than_one:
-        with pytest.raises(InputError, match="more than one command"):
-            argv(tunnel)
-        return
-    ssh, *rest = argv(tunnel)
-    by_file = understood(["ssh", "-G", "-N", "-F", str(GOLDEN / case / "ssh_config"), "tunnel"])
-    assert understood([ssh, "-G", *rest]) == by_file
+    words, file, host = argv(tunnel), str(GOLDEN / case / "ssh_config"), "tunnel"
+    for number in range(len(tunnel.jumps), -1, -1):
+        by_file, by_hand = (
+            understood([ssh, "-G", *rest])
+            for ssh, *rest in (["ssh", *(["-N"] if host == "tunnel" else []), "-F", file, host], words)
+        )
+        through, by_folder = (each.pop("proxycommand", [""])[0] for each in (by_hand, by_file))
+        if number:
+            # What the last host is reached through is one more ssh: the same of that one.
+            assert by_folder.endswith(f" jump-{number}")
+            words, host = [*shlex.split(through.replace("%%", "%"))], f"jump-{number}"
+            del words[words.index("-W") : words.index("-W") + 2]
+        else:
+            assert through == by_folder
+        assert by_hand == by_file
 
 
 @pytest.mark.parametrize("name", ["a b", "100%", "%h", "it's", 'a"b', "back\\slash", "$(id)"])
@@ -103,14 +111,22 @@ def test_a_key_that_no_flag_can_name_is_refused() -> None:
     assert refusal.value.slug == "bad-key-path"
 
 
-def test_the_command_makes_the_tunnel(there: There, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("hops", [0, 2])
+def test_the_command_makes_the_tunnel(
+    hops: int, there: There, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Run as it is printed, it opens the forward at once; what answers behind it is the bastion's sshd."""
     (port,) = demo._free_ports(1)
-    me = getpass.getuser()
-    flags = ["-b", f"{me}@127.0.0.1:{there.port}", "-s", str(there.folder / "key")]
+    login = f"{getpass.getuser()}@127.0.0.1:{there.port}"
+    flags = ["-b", login, "-s", str(there.folder / "key")]
+    if hops:
+        key = tmp_path / "a hop's 100% key"
+        shutil.copy(there.folder / "key", key)
+        flags += ["-J", ",".join([login] * hops), "--jump-key", str(key)]
     line = told(capsys, "render", "-L", f"{port}:127.0.0.1:{there.port}", *flags)
+    assert line.count("ssh ") == hops + 1
     hosts = " ".join(known(there))
-    process = subprocess.Popen(["sh", "-c", "exec " + line.replace("ssh -N", f"ssh {hosts} -N", 1)])
+    process = subprocess.Popen(["sh", "-c", "exec " + line.replace("ssh -", f"ssh {hosts} -")])
     try:
         demo._wait_for_port(port, process, there.folder / "log")  # type: ignore[arg-type]
         seen = subprocess.run(

@@ -254,3 +254,36 @@ def test_one_that_does_more_is_left_alone(machine: Machine, older: str) -> None:
     assert failed.status == 23, failed
     assert "started by crontab of" in failed.stderr
     assert len(by_hand(machine)) == 1
+
+
+def test_a_line_of_a_login_is_taken_over_in_place(machine: Machine) -> None:
+    """Given back where ours does not start; else set aside, in a file that a shell still reads."""
+    bastion, target, port = machine.ports
+    line = (
+        f"    ssh -fN -p {bastion} -i {machine.key} -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null"
+        f" -R {port}:127.0.0.1:{target} {demo._me()}@127.0.0.1 >/dev/null 2>&1"
+    )
+    profile = machine.home / ".profile"
+    text = f"{PROFILE}if ! pgrep -f no-such-process >/dev/null; then\n{line}\nfi\n"
+    profile.write_text(text)
+    subprocess.run(["sh", "-c", line], check=True, timeout=20)
+    try:
+        seen = machine.run(shell.generic_program(), "status")
+        assert (seen.status, f"made elsewhere, in {profile}; answers" in seen.stdout) == (0, True), seen
+        broken = machine.bin / "screen"
+        broken.write_text("#!/bin/sh\nexit 1\n")
+        broken.chmod(0o755)
+        failed = machine.setup("screen")
+        assert (failed.status, "its tunnel answers again" in failed.stdout) == (1, True), failed
+        assert profile.read_text() == text
+        done = machine.setup("nohup")
+        assert done.status == 0, done
+        assert by_hand(machine) == []
+        assert profile.read_text() == text.replace(line, f": # before scitex-ssh: {line}")
+        subprocess.run(["sh", "-c", f". {profile}"], check=True, timeout=20)
+        assert by_hand(machine) == []
+        after = machine.run(shell.generic_program(), "status")
+        assert (after.status, "made elsewhere" in after.stdout) == (0, False), after
+    finally:
+        for process in by_hand(machine):
+            os.kill(process, 9)

@@ -26,7 +26,7 @@ from scitex_ssh.plan.step import (
 from scitex_ssh.render.block import CRONTAB, PROFILE
 from scitex_ssh.render.template import Template
 from tests.shell.sandbox import try_step
-from tests.shell.shells import Shell
+from tests.shell.shells import Shell, prelude
 
 TEXTS = {"profile": PROFILE, "crontab": CRONTAB}
 VALUES = "t_folder=/f"
@@ -175,6 +175,48 @@ def test_a_crontab_that_may_not_be_changed_is_told(shell: Shell, table: Path, st
     assert answers == REFUSED
     assert words in said
     assert got(table) == "theirs\n"
+
+
+_LISTS = [Path("/etc/cron.deny").exists(), Path("/etc/cron.allow").exists()]
+
+
+@pytest.mark.parametrize(
+    ("words", "how"),
+    [
+        ("crontab: must be suid to work properly", "install one that is setuid"),
+        (
+            "You (alice) are not allowed to use this program (crontab)",
+            "take alice out of /etc/cron.deny"
+            if _LISTS == [True, False]
+            else "put alice into /etc/cron.allow",
+        ),
+        ("crontab: can't change directory to '/var/spool/cron': No such file", "see why 'crontab -l' fails"),
+        ("crontab: can't open 'alice': Permission denied", "see why 'crontab -l' fails for alice"),
+    ],
+)
+def test_what_would_let_a_person_have_a_crontab_is_told(
+    shell: Shell, tmp_path: Path, words: str, how: str
+) -> None:
+    """By what crontab says, of Debian's and of busybox's; no file is named that has nothing to do with it."""
+    (tmp_path / "crontab").write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 1\n')
+    (tmp_path / "crontab").chmod(0o755)
+    script = f"""{prelude()}
+    problem() {{ printf '%s\\n' "$@"; }}
+    t_user=alice
+    check_cron
+    """
+    said = shell.run(script, path=f"{tmp_path}:{shell.path}").stdout.splitlines()
+    assert said[:3] == ["cron-denied", "user=alice", f"why={words}"]
+    assert said[3].startswith(f"how={how}")
+
+
+def test_no_crontab_yet_is_an_empty_one(shell: Shell, tmp_path: Path) -> None:
+    """As busybox says it."""
+    words = "crontab: can't open 'alice': No such file or directory"
+    (tmp_path / "crontab").write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 1\n')
+    (tmp_path / "crontab").chmod(0o755)
+    answer = shell.run(f"{prelude()}\nread_crontab", path=f"{tmp_path}:{shell.path}")
+    assert (answer.stdout, answer.stderr, answer.status) == ("", "", 0)
 
 
 # Lingering, with loginctl played.

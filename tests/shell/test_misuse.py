@@ -112,6 +112,7 @@ REMOVE: list[tuple[str, tuple[str, ...]]] = [
     ("usage", ("--port",)),
     ("usage", ("2222",)),
     ("usage", ("-p", "2222", "-s", "key")),
+    ("usage", ("-p", "2222", "-n", "lab")),
     ("bad-destination", ("-p", "2222", "-b", "-oProxyCommand=x")),
     ("usage", ("-p", "2222", "--user", "root")),
     ("usage", ("-p", "2222", "--dry-run=1")),
@@ -124,6 +125,7 @@ STATUS: list[tuple[str, tuple[str, ...]]] = [
     ("usage", ("--dry-run",)),
     ("usage", ("--json",)),
     ("usage", ("2222",)),
+    ("usage", ("-n", "lab", "-p", "2222")),
     ("no-such-tunnel", ("-p", "59999")),
 ]
 COMMANDS: list[tuple[str, tuple[str, ...]]] = [

@@ -57,6 +57,8 @@ ALONE = {
     "/home/u/first.sh; ssh -N -R 1:h:2 gw": False,
     "ssh -f -N -R 1:h:2 gw; /home/u/then.sh": False,
     "ssh -f -N -R 1:h:2 gw && /home/u/then.sh": False,
+    "su - alice -c 'ssh -f -N -R 1:h:2 gw'": False,
+    "sudo -u alice ssh -f -N -R 1:h:2 gw": False,
     "while true; do ssh -N -R 1:h:2 gw; done": False,
 }
 
@@ -83,7 +85,7 @@ OURS = "# Written by scitex-ssh: setup changes it.\n" + UNIT.replace("2301", "23
 
 
 def test_units_and_crontabs_are_listed(shell: Shell, tmp_path: Path) -> None:
-    """System units, a user's units, both kinds of crontabs: each once, none of ours, nothing changed."""
+    """Units, crontabs, what a login and a boot run: each once, none of ours, nothing changed."""
     for folder in ("units", "config/systemd/user", "cron.d", "bin"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "units/lab.service").write_text(UNIT)
@@ -96,10 +98,14 @@ def test_units_and_crontabs_are_listed(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "table").write_text("5 4 * * 0 true\n@reboot autossh -f -N -R 2304:localhost:22 u@gw\n")
     (tmp_path / "bin/crontab").write_text(FAKE_CRONTAB)
     (tmp_path / "bin/crontab").chmod(0o755)
+    (tmp_path / ".bashrc").write_text("ssh -f -N -R 2305:localhost:22 gw\n")
+    (tmp_path / "rc.local").write_text(
+        "#!/bin/sh\nsu - alice -c 'ssh -f -N -R 2306:localhost:22 gw'\nexit 0\n"
+    )
     before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     script = f"""{prelude()}
-older_units={tmp_path}/units older_tables='/nonexistent {tmp_path}/cron.d/*'
-own_places() {{ t_config={tmp_path}/config; }}
+older_units={tmp_path}/units older_tables='/nonexistent {tmp_path}/cron.d/*' older_boots={tmp_path}/rc.local
+own_places() {{ t_home={tmp_path} t_config={tmp_path}/config t_fish_file=/nonexistent; }}
 whose() {{ echo "$me"; }}
 me=$(id -un)
 work={tmp_path}/work
@@ -124,8 +130,11 @@ echo "place $(older_on 2303)"
         "2302": ("down", "tunnel@gw", "localhost:22", "systemd-user"),
         "2303": ("down", "gw", "localhost:22", "cron"),
         "2304": ("down", "u@gw", "localhost:22", "cron"),
+        "2305": ("down", "gw", "localhost:22", "login"),
+        "2306": ("down", "gw", "localhost:22", "login"),
     }
     assert all(facts["adopted"] == "yes" and "made elsewhere" in facts["detail"] for _, facts in found)
+    assert "setup leaves it: its command does more" in dict(found)["2306"]["detail"]
     assert place == f"place {tmp_path}/cron.d/tunnel"
     assert {path: path.read_text() for path in before} == before
 
@@ -147,3 +156,134 @@ def test_status_shows_it_and_remove_leaves_it(shell: Shell, tmp_path: Path) -> N
     assert (removed.status, removed.stdout) == (10, "")
     assert "[made-elsewhere]" in removed.stderr
     assert (tmp_path / "table").read_text().startswith("@reboot autossh")
+
+
+TEMPLATE = """\
+[Service]
+User=%i
+Environment=WHERE=gw "FLAGS=-N -T"
+EnvironmentFile=-{folder}/%p-%i
+ExecStart=/usr/bin/autossh -M 0 $FLAGS -i %h/k -R ${{PORT}}:localhost:22 tunnel@$WHERE
+"""
+
+
+def _listed(shell: Shell, script: str) -> list[list[str]]:
+    answer = shell.run(f"{prelude()}\nolder_tables='' older_boots='' older_units=''\n{script}")
+    assert answer.stderr == ""
+    return [line.split("\t") for line in answer.stdout.splitlines()]
+
+
+def test_each_unit_of_a_template_is_listed(shell: Shell, tmp_path: Path) -> None:
+    """By its link or as systemd has loaded it, specifiers and environment filled in; the template is none."""
+    units, wants = tmp_path / "units", tmp_path / "units/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (units / "lab@.service").write_text(TEMPLATE.format(folder=tmp_path))
+    (wants / "lab@root.service").symlink_to(units / "lab@.service")
+    (tmp_path / "lab-root").write_text("# mine\nPORT='2311'\n")
+    (tmp_path / "lab-nobody").write_text("PORT=2312\nWHERE=other\n")
+    script = f"""
+older_manager() {{ [ "$1" != list-units ] || echo 'lab@nobody.service loaded active running it'; }}
+for unit in {units}/*.service; do unit_command systemd "$unit"; done"""
+    command = "/usr/bin/autossh -M 0 -N -T -i {home}/k -R {port}:localhost:22 tunnel@{where}"
+    assert _listed(shell, script) == [
+        [
+            "systemd",
+            "nobody",
+            f"{units}/lab@nobody.service",
+            command.format(home="/root", port=2312, where="other"),
+        ],
+        ["systemd", "root", f"{units}/lab@root.service", command.format(home="/root", port=2311, where="gw")],
+    ]
+
+
+WORDS = {
+    "%i %p %N %n %u": "lab-a lab lab@lab-a lab@lab-a.service root",
+    "%I 100%% %z": "lab/a 100% %z",
+}
+
+
+@pytest.mark.parametrize("text", WORDS)
+def test_specifiers_are_read_as_systemd_reads_them(shell: Shell, text: str) -> None:
+    """What is none of them stays."""
+    script = f"printf '%s\\n' {shlex.quote(text)} | unit_words root lab@lab-a.service"
+    assert _listed(shell, script) == [[WORDS[text]]]
+
+
+LOGIN = """\
+# ssh -N -R 2320:localhost:22 gw
+alias gw='ssh -N -R 2320:localhost:22 gw'
+tunnel() {
+    ssh -N -R 2320:localhost:22 gw
+}
+function other { ssh -N -R 2320:localhost:22 gw; }
+: # before scitex-ssh: ssh -f -N -R 2320:localhost:22 gw
+echo run ssh -N -R 2320:localhost:22 gw
+[ -t 0 ] || ssh -f -N -R 2321:localhost:22 gw
+if ! pgrep autossh >/dev/null; then
+    autossh -M 0 -f -N -R 2322:localhost:22 gw
+fi
+(ssh -N -R 2323:localhost:22 gw >/dev/null 2>&1 &)
+ssh -f -N \\
+    -R 2324:localhost:22 gw
+"""
+
+
+def test_the_files_of_a_login_are_read(shell: Shell, tmp_path: Path) -> None:
+    """What it runs, not what it only names; what cannot be set aside alone is left, with the reason."""
+    (tmp_path / ".profile").write_text(LOGIN)
+    script = f"""
+me=$(id -un) work={tmp_path}
+what_config_says() {{ :; }}
+older_commands() {{ login_file "$me" {tmp_path}/.profile; }}
+for port in 2320 2321 2322 2323 2324; do tell $port "$(older_on $port)" "$(why_left_on $port)"; done"""
+    place, more = str(tmp_path / ".profile"), "its command does more than hold this one forward"
+    assert _listed(shell, script) == [
+        ["2320", "", ""],
+        ["2321", place, f" ({more})"],
+        ["2322", place, ""],
+        ["2323", place, ""],
+        ["2324", place, " (its command is not a line of its own)"],
+    ]
+
+
+CONFIG = """\
+Host one
+    HostName gw.example.com
+    RemoteForward 2331 localhost:22
+Host two
+    RemoteForward *:2332 [::1]:22
+    LocalForward 8080 h:80
+Host proxy
+    RemoteForward 1080
+"""
+BY_CONFIG = {
+    ("systemd", "ssh -N -F {} one"): "2331:localhost:22 2331 localhost:22 one",
+    ("systemd", "autossh -M 0 -NT -F {} two"): (
+        "*:2332:[::1]:22 2332 [::1]:22 two: an ssh_config has more forwards for it than this one"
+    ),
+    ("cron", "autossh -M 0 -f -N -F {} one"): (
+        "2331:localhost:22 2331 localhost:22 one: "
+        "its forward stands in an ssh_config, so its ssh cannot be told from others"
+    ),
+    ("systemd", "ssh -N -F {} -R 2333:localhost:22 one"): (
+        "2333:localhost:22 2333 localhost:22 one: an ssh_config has more forwards for it than this one"
+    ),
+    # A person who logs in.
+    ("login", "ssh -F {} one"): "",
+    ("systemd", "ssh -N -F {} proxy"): "",
+    ("systemd", "ssh -N -F {} nowhere"): "",
+}
+
+
+@pytest.mark.parametrize(("kind", "command"), BY_CONFIG)
+def test_a_forward_of_an_ssh_config_is_found(shell: Shell, tmp_path: Path, kind: str, command: str) -> None:
+    """As its own ssh would read it; whether it can be taken over is told."""
+    (tmp_path / "config").write_text(CONFIG)
+    script = f"""
+me=$(id -un)
+if take_older {kind} "$me" /place {shlex.quote(command.format(tmp_path / "config"))}; then
+    left=$(why_left)
+    echo "$older_listen $older_port $older_target $older_bastion${{left:+: $left}}"
+fi"""
+    expected = BY_CONFIG[kind, command]
+    assert _listed(shell, script) == ([[expected]] if expected else [])

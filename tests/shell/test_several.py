@@ -1,4 +1,4 @@
-"""Which tunnels a port names, where there is one on each of several bastions."""
+"""Which tunnels a port names, where there is one on each of several bastions; and how each is called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scitex_ssh.model import Tunnel
+from scitex_ssh.plan.program import bind
 from tests.shell.shells import Shell, prelude
 
 HERE = platform.node()
@@ -17,6 +19,15 @@ TUNNELS = {
     "other": ("t@gw1", "remote localhost:22220 localhost:2222", HERE),
     "away": ("t@gw1", "remote localhost:2222 localhost:22", "elsewhere"),
 }
+
+
+def stand(home: Path, tunnels: dict[str, tuple[str, str, str]]) -> None:
+    """Write what is left of tunnels that stand: login, forward and host, by name."""
+    for name, (login, forward, host) in tunnels.items():
+        folder = home / "scitex-ssh/tunnels" / name
+        folder.mkdir(parents=True)
+        lines = (f"# bastion: {login}", f"# forward: {forward}", f"# keeper: cron on {host}")
+        (folder / "ssh_config").write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.parametrize(
@@ -37,13 +48,44 @@ def test_a_port_names_all_that_are_on_it(
     shell: Shell, tmp_path: Path, port: str, bastion: str, names: list[str]
 ) -> None:
     """Of this host, by whatever name; where a bastion is said, of that one. Else it is its own name."""
-    for name, (login, forward, host) in TUNNELS.items():
-        folder = tmp_path / "scitex-ssh/tunnels" / name
-        folder.mkdir(parents=True)
-        lines = (f"# bastion: {login}", f"# forward: {forward}", f"# keeper: cron on {host}")
-        (folder / "ssh_config").write_text("\n".join(lines) + "\n")
+    stand(tmp_path, TUNNELS)
     told = f"take_bastion '{bastion}'" if bastion else ":"
     answer = shell.run(
         f"{prelude()}\nforget; {told}; tunnels_on {port}", env={"XDG_CONFIG_HOME": str(tmp_path)}
     )
     assert answer.stdout.split() == names, answer
+
+
+@pytest.mark.parametrize(
+    ("bastions", "names"),
+    [
+        ("gw1,gw2:443", "2222 2222-2"),
+        ("gw2:443,gw1", "2222-2 2222"),
+        ("u@gw2:443,gw1", "2222-2 2222"),
+        ("gw2,gw1", "2222-2 2222"),
+        ("gw1,gw3", "2222 2222-2"),
+        ("gw3,gw1", "2222-2 2222"),
+        ("gw2:443,gw3", "2222-2 2222"),
+        ("gw3,gw4", "2222 2222-2"),
+        ("gw3,gw2:443,gw1", "2222-3 2222-2 2222"),
+        ("gw3,gw4,gw1", "2222-2 2222-3 2222"),
+        ("gw2:443", "2222"),
+    ],
+)
+def test_a_tunnel_that_stands_keeps_its_name(shell: Shell, tmp_path: Path, bastions: str, names: str) -> None:
+    """In whatever order the bastions are told; the others take the names that are left."""
+    stand(tmp_path, TUNNELS)
+    tunnels = Tunnel.one_a_bastion(2222, bastions, "~/k")
+    # Beside those of another name, which have nothing to do with them.
+    tunnels += Tunnel.one_a_bastion(2223, "gw1,gw2:443", "~/k", name="lab")
+    lines = [
+        f"bind_{number}() {{ {' '.join(f't_{name}={value!r}' for name, value in bind(each).items())}; }}"
+        for number, each in enumerate(tunnels, 1)
+    ]
+    told = "\n".join([*lines, f"tunnels='{' '.join(str(n + 1) for n in range(len(tunnels)))}'"])
+    answer = shell.run(
+        f"{prelude()}\nset -u\n{told}\nshare_names\n"
+        'for n in $tunnels; do described "$n"; echo "$t_name"; done',
+        env={"XDG_CONFIG_HOME": str(tmp_path)},
+    )
+    assert answer.stdout.split() == [*names.split(), "lab", "lab-2"], answer

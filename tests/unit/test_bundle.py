@@ -60,3 +60,27 @@ def test_it_is_the_owners_alone_and_nothing_is_left_of_one_that_failed(tmp_path:
     with pytest.raises(FileNotFoundError):
         bundle.write(tmp_path / "away/support.tar.gz", {})
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_what_a_hook_prints_and_a_drop_in_says_is_not_told(tmp_path: Path) -> None:
+    """The hook's command and its tokens wherever they stand, values of the environment, logins of a proxy."""
+    folder = tmp_path / "tunnels/2222"
+    folder.mkdir(parents=True)
+    tunnel = standing.Standing(folder, {"on_up": "curl -H 'X-Auth: t0ken/abc+DEF'"}, "nohup", tmp_path)
+    log = "\n".join(
+        [
+            "sh -c curl -H 'X-Auth: t0ken/abc+DEF'",
+            "curl: no host t0ken/abc+DEF",
+            "Environment=A=t0ken2 B=c",
+            "over http://me:t0ken3@proxy:3128",
+            "debug1: stays, 2222",
+        ]
+    )
+    (tmp_path / "log").write_text(log)
+    assert bundle.contents({}, {}, "", [tunnel])["tunnels/2222/log.txt"].splitlines() == [
+        "sh -c [a command was here]",
+        "curl: no host [a word of a command was here]",
+        "Environment=[values were here]",
+        "over http://[a login was here]@proxy:3128",
+        "debug1: stays, 2222",
+    ]

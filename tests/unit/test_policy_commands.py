@@ -71,6 +71,8 @@ def test_a_change_that_does_not_count_says_so(capsys: pytest.CaptureFixture[str]
         (("policy", "allow", "exec", "a b"), "usage"),
         (("policy", "allow", "exec", "lab1", "lab2"), "usage"),
         (("policy", "deny", "exec", "x" * 300), "usage"),
+        (("policy", "show", "a b"), "usage"),
+        (("policy", "show", ""), "usage"),
         (("config", "show", "what"), "usage"),
     ],
 )

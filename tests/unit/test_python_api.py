@@ -119,7 +119,7 @@ def test_a_script_of_a_tunnel(capsys: pytest.CaptureFixture[str]) -> None:
         (lambda: scitex_ssh.script("dance", 2222), "usage"),
         (lambda: scitex_ssh.script("remove"), "missing-field"),
         (lambda: scitex_ssh.clients.machine(), "no-such-tunnel"),
-        (lambda: scitex_ssh.clients.read("[]"), "usage"),
+        (lambda: scitex_ssh.clients.read("{}"), "usage"),
         (lambda: scitex_ssh.clients.read('{"machine": {"ways": [{"listen": "-o"}]}}'), "bad-port"),
         (lambda: scitex_ssh.policy.allow("dance"), "usage"),
         (lambda: scitex_ssh.policy.deny("exec", "a b"), "usage"),

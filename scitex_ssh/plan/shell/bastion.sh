@@ -146,7 +146,7 @@ check_port() {
         tunnel_is_ours && return
         release_port && return
         other=$(older_on "$t_port")
-        problem port-taken port="$t_port" evidence="another ssh of this machine forwards it already${other:+, started by $other}"
+        problem port-taken port="$t_port" evidence="another ssh of this machine forwards it already${other:+, started by $other$(why_left_on "$t_port")}"
         ;;
     other) problem port-taken port="$t_port" evidence="an SSH server with another host key answers there" ;;
     strange) problem port-taken port="$t_port" evidence="what answers there does not speak SSH" ;;

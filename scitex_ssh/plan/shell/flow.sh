@@ -27,8 +27,7 @@ untrue() {
 look() {
     any=
     for n in $tunnels; do
-        forget
-        "bind_$n"
+        described "$n"
         "$2" || { eval "due_$n=bad"; continue; }
         keep "$n"
         # The subshell must not carry the steps' variables back.
@@ -42,7 +41,7 @@ forget() {
     t_user='' t_bastion_user='' t_stage='' t_known_hosts='' t_key_id='' t_key_access='' t_port=''
     t_jumps='' t_jump_keys='' t_proxy='' t_jump_hosts='' t_hops=0
     t_bastion_host='' t_bastion_port=22 t_name='' t_forwards='' t_engine=ssh t_keepalive=default
-    t_on_up='' t_on_down='' t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host='' t_host_keys='' t_former='' t_was='' t_older=''
+    t_series='' t_on_up='' t_on_down='' t_alive_interval=5 t_alive_count=2 t_connect_timeout=10 t_keeper=auto t_chosen='' t_scope=system t_on_host='' t_host_keys='' t_former='' t_was='' t_older=''
 }
 
 kept="name folder unit unit_file state port bastion bastion_host bastion_port bastion_user login known_name known_hosts"
@@ -51,10 +50,60 @@ kept="$kept kind listen listen_host dial where says target target_host target_po
 kept="$kept host_keys alive_interval alive_count connect_timeout keeper plan scope chosen"
 kept="$kept on_host service log owner host home local config runtime states states_of_all state_home"
 kept="$kept jumps jump_keys jump_hosts jump_blocks jumps_json way_notes hops hop_logins proxy proxy_command reach_timeout"
-kept="$kept shell login_file shell_file fish_file former was older on_up on_down on_up_json on_down_json hook_notes"
+kept="$kept shell login_file shell_file fish_file former was older series on_up on_down on_up_json on_down_json hook_notes"
 # keep N, recall N: the values of tunnel N, put by and taken up again.
 keep() { for value in $kept; do eval "k_${1}_$value=\${t_$value-}"; done; }
 recall() { for value in $kept; do eval "t_$value=\$k_${1}_$value"; done; }
+
+# described N: what is given of tunnel N. Of several to as many bastions, each by the name that is left to it.
+described() {
+    forget
+    "bind_$1"
+    eval "t_name=\${named_$1:-\$t_name}"
+}
+# share_names: tunnels to several bastions have names in a row (2222, 2222-2). One that stands keeps its own, in whatever
+# order the bastions are told now; the others take what is left.
+share_names() {
+    left='' later=''
+    for n in $tunnels; do
+        described "$n"
+        [ -z "$t_series" ] || left="$left $t_series:$t_name"
+    done
+    [ -n "$left" ] || return 0
+    for n in $tunnels; do
+        described "$n"
+        [ -n "$t_series" ] || continue
+        later="$later $n"
+        for name in $left; do
+            if [ "${name%%:*}" = "$t_series" ] && stands_to_it "${name#*:}"; then
+                share "$n" "$name"
+                later=${later% *}
+                break
+            fi
+        done
+    done
+    for n in $later; do
+        described "$n"
+        name=$t_name
+        case "$left " in
+        *" $t_series:$t_name "*) ;;
+        *) name=${left#*" $t_series:"} name=${name%% *} ;;
+        esac
+        share "$n" "$t_series:$name"
+    done
+}
+# share N SERIES:NAME
+share() {
+    eval "named_$1=\${2#*:}"
+    left=$(for other in $left; do [ "$other" = "$2" ] || printf ' %s' "$other"; done)
+}
+# stands_to_it NAME: the tunnel of that name leads to the bastion of this one, as whichever account.
+stands_to_it() {
+    (
+        wanted_user=${t_user:-$(default_user)} t_bastion_user=''
+        find_standing "$1" && locate "$1" "$t_keeper" && [ -e "$t_folder/ssh_config" ] && to_bastion <"$t_folder/ssh_config"
+    )
+}
 
 each_due() { eval "echo \"\$due_$1\""; }
 
@@ -95,6 +144,7 @@ result() {
 setup_all() {
     not_denied || finish
     if [ "$dry_run" = 0 ] && ! only_one; then finish; fi
+    share_names
     look setup derive
     if [ "$dry_run" = 1 ]; then
         show_plan setup
@@ -154,8 +204,7 @@ setup_all() {
 say_who_stands() {
     standing_now='' missing=''
     for n in $tunnels; do
-        forget
-        "bind_$n"
+        described "$n"
         each_named="${t_bastion_user:+$t_bastion_user@}$(bracketed "$t_bastion_host")"
         [ "$t_bastion_port" = 22 ] || each_named=$each_named:$t_bastion_port
         each_named="$t_name ($each_named)"
@@ -362,6 +411,11 @@ remove_all() {
         finish
     fi
     if needs_root && ! become_root "$@"; then finish; fi
+    # Whoever came through it loses the terminal, and half of the work is no use to anybody.
+    if stands_already; then
+        detach "$@"
+        trap '' HUP PIPE
+    fi
     applying=
     for n in $tunnels; do
         [ "$(each_due "$n")" != bad ] || continue

@@ -397,6 +397,10 @@ generic() {
     take_flags "$@"
     # Given again to the same program as root: that one knows its command, or is told it.
     [ "$set_aside" = 0 ] || set -- "$word" "$@"
+    case $word:$t_port:$t_name in
+    setup:*) ;;
+    *:?*:?*) usage_problem "a tunnel that stands is told by its port (-p) or by its name (-n), not by both" "$program" ;;
+    esac
     case $word in
     setup) defaults "$@" ;;
     remove)
@@ -436,6 +440,7 @@ first_bastion() {
 # other_bastions: the same for each of the others, under that name with a number behind it.
 other_bastions() {
     tunnels=1 number=1 base_name=$t_name others=${given_bastions#*"$newline"}
+    [ -z "$others" ] || t_series=$t_name
     keep given
     [ -z "$others" ] || only_there || finish
     while [ -n "$others" ]; do

@@ -167,17 +167,37 @@ check_cron() {
         return
     fi
     if ! said=$(read_crontab 2>&1 >/dev/null); then
-        problem cron-denied user="$t_user" why="$(printf '%s' "$said" | head -n 1)"
+        said=$(printf '%s' "$said" | head -n 1)
+        problem cron-denied user="$t_user" why="$said" how="$(lets_crontab "$said")"
         return
     fi
     cron_runs || problem cron-stopped
 }
+# lets_crontab WORDS: what would let $t_user have a crontab, by crontab's own words.
+lets_crontab() {
+    case $1 in
+    # busybox's, which many systems leave so.
+    *" suid "*) echo "install one that is setuid (Debian: the package cron; Alpine: busybox-suid or cronie)" ;;
+    *"not allowed"*)
+        if [ -e /etc/cron.deny ] && [ ! -e /etc/cron.allow ]; then
+            echo "take $t_user out of /etc/cron.deny"
+        else
+            echo "put $t_user into /etc/cron.allow"
+        fi
+        ;;
+    *) echo "see why 'crontab -l' fails for $t_user" ;;
+    esac
+}
 
 # By the names of the processes or, where others' are hidden, by systemd.
 cron_runs() {
-    for name in /proc/[0-9]*/comm; do
-        read -r name <"$name" || continue
-        case $name in cron | crond | fcron | cronie | busybox-crond) return 0 ;; esac
+    for process in /proc/[0-9]*; do
+        read -r name <"$process/comm" || continue
+        case $name in
+        cron | crond | fcron | cronie | busybox-crond) return 0 ;;
+        # One file for all its commands: the next word tells which.
+        busybox) case $(tr '\0' ' ' <"$process/cmdline") in *"busybox crond "*) return 0 ;; esac ;;
+        esac
     done 2>/dev/null
     for name in cron crond cronie fcron; do
         if systemctl -q is-active "$name" 2>/dev/null; then return 0; fi
@@ -352,7 +372,7 @@ read_crontab() {
     crontab -l >"$spot/lines" 2>"$spot/words" || code=$?
     if [ "$code" != 0 ]; then
         : >"$spot/lines"
-        case $(cat "$spot/words") in *"no crontab"* | *"can't open"*) code=0 ;; *) cat "$spot/words" >&2 ;; esac
+        case $(cat "$spot/words") in *"no crontab"* | *"can't open"*"No such file"*) code=0 ;; *) cat "$spot/words" >&2 ;; esac
     fi
     cat "$spot/lines"
     rm -rf "$spot"
