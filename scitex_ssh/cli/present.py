@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import click
 
-from scitex_ssh.api import Result
+import scitex_ssh
 from scitex_ssh.errors import Exit, SSHError
 from scitex_ssh.plan.report import Caution, Check, Diff, Event, Kept, Line, Observation, Proof, Report
 
@@ -56,7 +56,7 @@ class Failure:
         if "--json" in self.arguments:
             report = Report([problem], int(problem.status))
             words = [word for word in self.arguments if word != "tunnel" and not word.startswith("-")]
-            envelope(words[0] if words else "", Result(report.status, report).as_dict())
+            envelope(words[0] if words else "", scitex_ssh.Result(report.status, report).as_dict())
         else:
             error(problem)
         return int(problem.status)
@@ -102,7 +102,7 @@ def check(said: Check, colours: bool = False) -> str:
     return "\n".join(lines)
 
 
-def finish(command: str, result: Result, as_json: bool) -> int:
+def finish(command: str, result: scitex_ssh.Result, as_json: bool) -> int:
     """What remains to be said of a finished command; returns its exit status."""
     if as_json:
         envelope(command, result.as_dict())
