@@ -44,6 +44,8 @@ ELSEWHERE: dict[str, str] = {
     "ssh-config": "scitex_ssh.cli.ssh_config:ssh_config",
     "sync": "scitex_ssh.cli.transfer:sync",
 }
+# Those of them, and of here, that are groups: known without being loaded, to name a command that failed.
+GROUPS = ("bastion", "config", "fleet", "gateway", "key", "mcp", "policy", "script", "skills")
 
 
 class Commands(click.Group):

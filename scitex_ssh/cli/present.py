@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -47,19 +47,29 @@ def plan(command: str, lines: Sequence[str], as_json: bool) -> int:
 
 @dataclass(frozen=True)
 class Failure:
-    """How an error that ends the command is shown: in words, or as the same JSON as a result."""
+    """How an error that ends the command is shown: in words, or as the same JSON as a result.
+
+    Attributes:
+        arguments: the command line.
+        groups: the commands that have others below them.
+    """
 
     arguments: Sequence[str]
+    groups: Container[str] = ()
 
     def show(self, problem: SSHError) -> int:
         """Show it; returns its exit status."""
         if "--json" in self.arguments:
             report = Report([problem], int(problem.status))
-            words = [word for word in self.arguments if word != "tunnel" and not word.startswith("-")]
-            envelope(words[0] if words else "", scitex_ssh.Result(report.status, report).as_dict())
+            envelope(self._command(), scitex_ssh.Result(report.status, report).as_dict())
         else:
             error(problem)
         return int(problem.status)
+
+    def _command(self) -> str:
+        """The command as its results call it: of a group, with the word after it."""
+        words = [word for word in self.arguments if word != "tunnel" and not word.startswith("-")]
+        return " ".join(words[: 2 if words and words[0] in self.groups else 1])
 
 
 def error(problem: SSHError) -> None:
