@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -453,3 +454,29 @@ def test_probe(there: There) -> None:
         False,
         True,
     )
+
+
+def test_all_of_it_from_many_threads(there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call has its own answer, also where they share one connection that none of them has made yet."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(there.folder))
+
+    def one(number: int) -> tuple[str, bool, int]:
+        said = scitex_ssh.exec_remote(
+            "there",
+            f"cat; echo {number}",
+            input=f"in {number} ",
+            ssh_opts=there.opts,
+            multiplex=number % 2 == 0,
+        )
+        seen = scitex_ssh.probe_remote("there", requires=["sh"], ssh_opts=there.opts, multiplex=True)
+        (tmp_path / f"from{number}").write_text(str(number))
+        done = scitex_ssh.copy_to(
+            "there", str(tmp_path / f"from{number}"), str(tmp_path / f"to{number}"), ssh_opts=there.opts
+        )
+        return said.stdout, seen.ok, done.files
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(one, range(6)))
+    multiplex.close(Way.of("there", there.opts))
+    assert found == [(f"in {number} {number}\n", True, 1) for number in range(6)]
+    assert [(tmp_path / f"to{number}").read_text() for number in range(6)] == list("012345")
