@@ -9,7 +9,7 @@ import traceback
 import click
 
 from scitex_ssh.cli import present
-from scitex_ssh.cli.app import app
+from scitex_ssh.cli.app import GROUPS, app
 from scitex_ssh.errors import Exit, SSHError, error
 
 # A group without a command shows its help; since click 8.2 it says so by an error of its own.
@@ -18,7 +18,7 @@ _NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 def run(arguments: list[str]) -> int:
     """Run the command; every error becomes one message and its exit status, never a traceback."""
-    failure = present.Failure(arguments)
+    failure = present.Failure(arguments, GROUPS)
     status = int(Exit.DONE)
     try:
         status = int(app.main(arguments, prog_name="scitex-ssh", standalone_mode=False) or 0)
