@@ -1,10 +1,10 @@
 """How long does a fleet take, from nothing to proven tunnels? Beside raw ssh and ansible-core, in the lab.
 
-    build/dev bench fleet [--hosts 1,10,50] [--parallel 40] [--ansible VENV] [--json FILE]
+    build/dev bench fleet [--hosts 1,10,50,200] [--parallel 40] [--ansible VENV] [--json FILE]
 
-A host is an account of one machine of the lab, with a key and a supervised tunnel of its own, kept without
-root (nohup); so all hosts share that machine's processors with this one, which real hosts would not, and what
-costs processor time on the other end looks dearer than it is. The rows:
+A host is an account of one machine of the lab with an sshd, a key and a supervised tunnel of its own, kept
+without root (nohup); so all hosts share that machine's processors with this one, which real hosts would not,
+and what costs processor time on the other end looks dearer than it is. The rows:
 
 - first: from nothing (bastion set up, keys made, accounts and lines, tunnels, each proven)
 - again: nothing is to be done
@@ -46,6 +46,8 @@ from tests.lab.world import World, inhabited  # noqa: E402
 KEY = "~/.ssh/scitex-ssh_ed25519"
 ROWS = ("first", "again", "one")
 DEPLOY = str(ROOT / "deploys/fleet.py")
+# The ports of the hosts' sshds, below those that the kernel gives away by itself, and how many there may be.
+FIRST, MOST = 10000, 400
 
 
 class Fleet:
@@ -56,24 +58,30 @@ class Fleet:
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet", "-f", str(folder / "id"))
         self.public = (folder / "id.pub").read_text().strip()
         known = [f"{h.address} {key}\n" for h in world.hosts for key in h.host_keys()]
+        keys, address = world.workstation.host_keys(), world.workstation.address
+        known += [f"[{address}]:{FIRST + number} {key}\n" for number in range(1, MOST + 1) for key in keys]
         (folder / "known").write_text("".join(known))
         world.bastion.add_user("dora", sudo="nopasswd")
         world.bastion.authorize("dora", self.public)
-        # One address stands for many hosts, and they all come at once.
-        for host in (world.bastion, world.workstation):
-            host.sh("echo 'MaxStartups 400' >/etc/ssh/sshd_config.d/01-bench.conf; systemctl reload ssh")
+        # Raw ssh comes with all hosts at once before any set-up has sized sshd for them.
+        script = "echo 'MaxStartups 400' >/etc/ssh/sshd_config.d/01-bench.conf; systemctl reload ssh"
+        world.bastion.sh(script)
+        # They are a fleet's machine here, and no single one's.
+        world.workstation.sh("sysctl -qw net.core.somaxconn=4096 || :; " + script)
 
     def people(self, count: int) -> list[str]:
         """Make that many hosts, and give their names."""
-        names = [f"h{number:03}" for number in range(1, count + 1)]
+        names = [f"h{number}" for number in range(1, count + 1)]
         script = """
         for name in $NAMES; do
             id $name >/dev/null 2>&1 || useradd -m -s /bin/sh -p '*' $name
             install -d -m 700 -o $name -g $name /home/$name/.ssh
             echo "$PUBLIC" >/home/$name/.ssh/authorized_keys
+            port=$((FIRST + ${name#h}))
+            [ -e /run/bench-$name.pid ] || /usr/sbin/sshd -p $port -o PidFile=/run/bench-$name.pid
         done
         """
-        text = f"NAMES='{' '.join(names)}' PUBLIC='{self.public}'\n{script}"
+        text = f"NAMES='{' '.join(names)}' PUBLIC='{self.public}' FIRST={FIRST}\n{script}"
         self.world.workstation.sh(text, timeout=600)
         return names
 
@@ -96,9 +104,9 @@ class Fleet:
             "ssh_strict_host_key_checking": "yes",
         }
         gate = {"bastion_address": "bastion", "ssh_user": "dora", "_sudo": True, "bastion_hosts": 300}
-        address = self.world.workstation.address
+        way = {"ssh_hostname": self.world.workstation.address}
         hosts = [
-            (name, {"ssh_hostname": address, "ssh_user": name, "tunnels": [tunnel(name == changed)]})
+            (name, {**way, "ssh_port": port_of(name), "ssh_user": name, "tunnels": [tunnel(name == changed)]})
             for name in names
         ]
         path = self.folder / "inventory.py"
@@ -128,6 +136,11 @@ class Fleet:
         return took
 
 
+def port_of(name: str) -> int:
+    """Where a host's sshd listens."""
+    return FIRST + int(name[1:])
+
+
 def tunnel(changed: bool = False) -> dict[str, object]:
     """What each host wants."""
     return {"keeper": "nohup", "keepalive": "patient" if changed else "default"}
@@ -151,8 +164,8 @@ def programs(fleet: Fleet, names: list[str]) -> dict[str, dict[str, str]]:
     for name in names:
         for changed in (False, True):
             data = {**tunnel(changed), "port": ports[name][0], "bastion": f"t-{name}@bastion", "key": KEY}
-            described, errors = Tunnel.from_mapping(data, name)
-            assert described is not None, errors
+            (described,), errors = Tunnel.from_mapping(data, name)
+            assert not errors
             program = Program("setup", ({**bind(described), "host_keys": keys},), ("--yes",))
             suffix = "_one" if changed else ""
             of = made.setdefault(name, {"port": str(ports[name][0])})
@@ -168,6 +181,7 @@ def raw(fleet: Fleet, names: list[str]) -> Callable[[str], float]:
     folder = fleet.folder / "raw"
     for name, texts in programs(fleet, names).items():
         (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "sshd").write_text(str(port_of(name)))
         for word, text in texts.items():
             (folder / name / word).write_text(text + "\n")
     (folder / "gate").write_text(bastion_program())
@@ -177,8 +191,8 @@ def raw(fleet: Fleet, names: list[str]) -> Callable[[str], float]:
     head = f"""
     set -eu
     cd {folder}
-    all() {{ echo {" ".join(names)} | tr ' ' '\\n' | xargs -P {fleet.parallel} -I@ sh -c "$1"; }}
-    on() {{ all "ssh {options} @@{host} sh -s <@/$1 >@/$1.out 2>&1"; }}
+    all() {{ echo {" ".join(names)} | tr ' ' '\\n' | xargs -P {fleet.parallel} -I% sh -c "$1"; }}
+    on() {{ all "ssh {options} -p \\$(cat %/sshd) %@{host} sh -s <%/$1 >%/$1.out 2>&1"; }}
     gate() {{ ssh {options} {gate} "sudo sh -s $1" <"$2" >gate.out; }}
     """
     first = """
@@ -194,7 +208,7 @@ def raw(fleet: Fleet, names: list[str]) -> Callable[[str], float]:
         "first": first % " ".join(names),
         "again": "gate '' look; on look",
         "one": f"gate '' look; on look; cp {names[0]}/setup_one {names[0]}/now; "
-        f"ssh {options} {names[0]}@{host} sh -s <{names[0]}/now >/dev/null",
+        f"ssh {options} -p {port_of(names[0])} {names[0]}@{host} sh -s <{names[0]}/now >/dev/null",
     }
     return lambda row: fleet.call("sh", "-c", head + scripts[row])
 
@@ -215,7 +229,7 @@ PLAYBOOK = """
     - name: line
       delegate_to: "{{ groups['bastions'][0] }}"
       become: true
-      throttle: 1
+      throttle: 10
       script: >-
         %(folder)s/raw/gate authorize {{ inventory_hostname }} -p {{ tunnel_port }}
         -k '{{ (public.content | b64decode).split()[:2] | join(' ') }}'
@@ -239,7 +253,8 @@ def ansible(fleet: Fleet, names: list[str], venv: Path) -> Callable[[str], float
         for name in names:
             text = "setup_one" if row == "one" and name == names[0] else "setup"
             port = texts[name]["port"]
-            lines.append(f"{name} ansible_host={address} {user}={name} tunnel_port={port} text={text}")
+            way = f"ansible_host={address} ansible_port={port_of(name)} {user}={name}"
+            lines.append(f"{name} {way} tunnel_port={port} text={text}")
         (fleet.folder / "hosts.ini").write_text("\n".join(lines) + "\n")
         config = str(fleet.folder / "ansible.cfg")
         words = (venv / "bin/ansible-playbook", "-i", fleet.folder / "hosts.ini", fleet.folder / "play.yml")
@@ -276,6 +291,7 @@ def main() -> int:
                 fleet.sweep(names)
                 for row in ROWS:
                     times[row][name] = once(row)
+                    print(f"{count} hosts, {row}, {name}: {times[row][name]:.1f} s", file=sys.stderr)
             for row in ROWS:
                 print(_row(count, row, times[row]), flush=True)
                 found.append({"hosts": count, "run": row, **times[row], "load": os.getloadavg()[0]})

@@ -33,3 +33,19 @@ def test_a_change_that_ends_the_login_is_proven_or_undone(
     wait_verified(desk)
     assert status(desk)["level"] == "verified"
     assert f"# keepalive: {after}" in desk.workstation.read("/etc/scitex-ssh/tunnels/2222/ssh_config")
+
+
+def test_a_removal_that_ends_the_login_is_whole(desk: World) -> None:
+    """Nobody is left to be told of it, and nothing of the tunnel is left either."""
+    done(cli(desk, "setup", *Wanted().argv))
+    desk.client.sh(
+        "ssh -tt -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
+        "-o ProxyCommand='ssh -o BatchMode=yes -W %h:%p carol@bastion' -p 2222 alice@localhost "
+        f"'{PYZ} remove -p 2222'",
+        user="carol",
+        check=False,
+        timeout=60,
+    )
+    unit = "/etc/systemd/system/autossh-tunnel-2222.service"
+    desk.workstation.wait_for(f"! test -e /etc/scitex-ssh/tunnels/2222 && ! test -e {unit}", 60)
+    assert desk.bastion.sh("ss -Hltn 'sport = :2222'").stdout == ""

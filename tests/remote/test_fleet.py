@@ -183,6 +183,39 @@ PYTHON
     assert "Host h" not in said
 
 
+def test_hosts_that_are_this_machine_a_chroot_or_behind_a_jump() -> None:
+    """pyinfra's other connectors, and ssh's own way over a jump host: all get a tunnel and a name."""
+    said = played(
+        """
+        mkdir /mnt/far && mount --rbind / /mnt/far
+        cat >/root/.ssh/config <<'CONFIG'
+Host behind
+    HostName 127.0.0.1
+    User h1
+    ProxyJump h2@127.0.0.1
+Host *
+    IdentityFile /mnt/id
+CONFIG
+        cp /mnt/known /root/.ssh/known_hosts
+        cat >/mnt/ways.py <<'PYTHON'
+gate = {"ssh_hostname": "127.0.0.1", "ssh_user": "root", "ssh_key": "/mnt/id", "bastion_address": "localhost"}
+bastions = ([("gw", gate)], {})
+_far, _behind = ("@chroot//mnt/far", {"key": "/root/.ssh/far"}), ("behind", {"host_name": "h1"})
+hosts = ([_far, _behind], {"tunnels": [{"keeper": "nohup"}]})
+PYTHON
+        sed 's/\\[_far, _behind\\]/["@local"]/' /mnt/ways.py >/mnt/here.py
+        deploy /mnt/ways.py deploys/fleet.py | tail -n 1
+        deploy /mnt/here.py deploys/fleet.py | tail -n 1
+        for name in chroot-mnt-far h1 local; do ssh -o BatchMode=yes $name id -un; done
+        ls /root/.ssh/far.pub /root/.ssh/scitex-ssh_ed25519.pub
+        deploy /mnt/ways.py deploys/fleet.py | grep -c 'No changes'
+        """
+    )
+    well = ["--> 3 of 3 machines went well", "--> 2 of 2 machines went well"]
+    keys = ["/root/.ssh/far.pub", "/root/.ssh/scitex-ssh_ed25519.pub"]
+    assert said.splitlines() == [*well, "root", "h1", "root", *keys, "8"]
+
+
 def test_what_would_be_the_last_way_is_not_removed_unasked() -> None:
     """Through the tunnels that would go, nothing is touched; asked for, all goes, as the bastion proves."""
     said = played(
