@@ -497,6 +497,7 @@ def _property(types: dict[str, set[str]], path: str) -> dict[str, object]:
 
 OTHER = ("exec", "probe")
 OTHER_FIELDS = {
+    "would": "`exec`, `copy`: of a dry run, what would be done, a line each.",
     "version": "The version of this shape.",
     "command": "The command.",
     "success": "True when the exit status is 0.",
@@ -553,6 +554,7 @@ def _elsewhere() -> dict[str, object]:
     probed = ProbeResult("lab1", True, {"rsync": True, "tmux": False}, 0, "", "")
     return {
         "A command on two hosts": _printed(lambda: _as_json("exec", [done, lost])),
+        "A dry run": _printed(lambda: present.plan("copy", ["would copy notes to lab1:."], True)),
         "A host that was probed": _printed(
             lambda: present.envelope("probe", {**probed.as_dict(), "status": 1})
         ),

@@ -111,6 +111,9 @@ def _read(path: Path) -> str | None:
             content = file.read(_MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except PolicyError:
+        # Which is an OSError, too.
+        raise
     except OSError as problem:
         why = (problem.strerror or str(problem)).lower()
         raise PolicyError("policy-unreadable", path=path, why=why) from problem

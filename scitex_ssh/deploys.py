@@ -7,10 +7,10 @@ from io import StringIO
 
 from pyinfra import host, inventory
 from pyinfra.api import DeployError, deploy
-from pyinfra.operations import apt, files, pip
+from pyinfra.operations import apt, files
 
 from scitex_ssh import fleet_client as clients
-from scitex_ssh.errors import InputError, error
+from scitex_ssh.errors import InputError, SSHError, error
 from scitex_ssh.facts.tunnels import Tunnels
 from scitex_ssh.fleet import Fleet
 from scitex_ssh.model.text import shown
@@ -92,18 +92,25 @@ def gateway() -> None:
     """Install the gateway on each machine of the group ``gateways``; see deploys/gateway.py.
 
     Data of the machine: ``gateway_settings`` (variables and their values), ``gateway_http`` (True),
-    ``gateway_package`` (what pip installs, ``scitex-ssh[gateway]``), ``gateway_python`` (a Python that has it
-    already; by default an environment is made in /opt/scitex-ssh).
+    ``gateway_package`` (what pip installs, ``scitex-ssh[gateway]``), ``gateway_wheels`` (a folder of this
+    machine with all wheels for it, for a bastion that reaches no registry), ``gateway_python`` (a Python that
+    has the gateway already; by default an environment is made in /opt/scitex-ssh).
     """
     if str(host.name) not in {str(each.name) for each in inventory.get_group("gateways", [])}:
         return
     python = host.data.get("gateway_python")
     if not python:
         python = "/opt/scitex-ssh/bin/python"
-        apt.packages(name="Python can make environments", packages=["python3-venv"])
-        pip.venv(name="The gateway has one", path="/opt/scitex-ssh")
+        wheels = host.data.get("gateway_wheels")
+        try:
+            if wheels:
+                entrance.wheels_in(wheels)
+        except SSHError as problem:
+            raise DeployError(str(problem)) from problem
+        if not wheels:
+            apt.packages(name="Python can make environments", packages=["python3-venv"])
         package = host.data.get("gateway_package") or "scitex-ssh[gateway]"
-        pip.packages(name="The gateway is in it", packages=[package], virtualenv="/opt/scitex-ssh")
+        entrance.packaged(name="The gateway is in an environment of its own", package=package, wheels=wheels)
     settings = host.data.get("gateway_settings")
     if settings:
         lines = "".join(f"{variable}={value}\n" for variable, value in settings.items())

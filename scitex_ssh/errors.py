@@ -1050,6 +1050,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "cure the cause and run the same command again, as root.",
     ),
     Problem(
+        "gateway-wheels",
+        Exit.CONFIGURATION,
+        "{folder} holds no wheel of {needed} for the gateway.",
+        "pip download --dest {folder} pip 'scitex-ssh[gateway]', with the bastion's own version of Python.",
+    ),
+    Problem(
         "gateway-session",
         Exit.FAILED,
         "machine {name} is revoked, but its session on port {port} goes on: only root can end it.",

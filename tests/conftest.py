@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from tests.shell.shells import NAMES, Shell, busybox_applets, missing
 
 # Here and not in tests/lab: documents are tried in the lab, too, and two copies of a fixture are two labs.
-pytest_plugins = ["tests.met", "tests.lab.fixtures"]
+pytest_plugins = ["tests.met", "tests.lab.fixtures", "tests.lab.score"]
 
 # Many examples start real shells, and a busy machine makes their time say nothing. In CI the examples
 # are the same in every run: what failed there can be run again.

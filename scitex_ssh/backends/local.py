@@ -99,6 +99,10 @@ def _heeding(stop: Path, running: list[subprocess.Popen[str]]) -> Iterator[None]
             signal.signal(number, handler)
 
 
+def _unheard(_: Line) -> None:
+    """Nobody listens any more."""
+
+
 def _shell() -> list[str]:
     return ["sh", "-x"] if os.environ.get("SCITEX_SSH_DEBUG_MODE") == "1" else ["sh"]
 
@@ -125,7 +129,11 @@ def _report(command: list[str], tell: Callable[[Line], None], stop: Path, looks:
             line = read_line(text)
             if line is not None:
                 report.lines.append(line)
-                tell(line)
+                try:
+                    tell(line)
+                except BrokenPipeError:
+                    # Whoever reads us has enough; the program must not end half-way for that.
+                    tell = _unheard
     report.status = process.returncode
     # It may have ended by itself before it could be told.
     if report.status < 0 or (looks and stop.exists()):

@@ -1,4 +1,4 @@
-"""The commands and their flags."""
+"""The commands and their flags. What they call is loaded when it is called: exec needs nothing of set-up."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import click
 from click.core import ParameterSource
 
 import scitex_ssh
-from scitex_ssh import api, policy
-from scitex_ssh.backends import shell
 from scitex_ssh.cli import enrol, former, present
 from scitex_ssh.errors import CATALOGUE, Exit, SSHError, error
 from scitex_ssh.plan.report import Line
@@ -46,6 +44,8 @@ ELSEWHERE: dict[str, str] = {
     "ssh-config": "scitex_ssh.cli.ssh_config:ssh_config",
     "sync": "scitex_ssh.cli.transfer:sync",
 }
+# Those of them, and of here, that are groups: known without being loaded, to name a command that failed.
+GROUPS = ("bastion", "config", "fleet", "gateway", "key", "mcp", "policy", "script", "skills")
 
 
 class Commands(click.Group):
@@ -307,8 +307,8 @@ def setup(
     elif any(asked.values()):
         raise error("missing-field", what="gateway", how="--gateway; only it wants a token and a name")
 
-    def call(**more: Any) -> api.Result:
-        return api.setup(port, bastion or None, secret_key, tell=tell, **{**flags, **more})
+    def call(**more: Any) -> scitex_ssh.Result:
+        return scitex_ssh.setup(port, bastion or None, secret_key, tell=tell, **{**flags, **more})
 
     result = call(consent=yes or None)
     asking = not as_json and not yes and _terminal()
@@ -366,8 +366,8 @@ def status(
     if every is not None and not watch:
         raise error("usage", why="--every is for --watch", command="scitex-ssh status")
 
-    def look() -> api.Result:
-        seen = api.status(port, name=name, wait=wait)
+    def look() -> scitex_ssh.Result:
+        seen = scitex_ssh.status(port, name=name, wait=wait)
         if prometheus is not None and seen.status != Exit.INTERRUPTED:
             from scitex_ssh.health import metrics
 
@@ -400,7 +400,7 @@ def remove(
 ) -> int:
     """Remove a tunnel, by its port or its name, without a trace."""
     tell = _quiet if as_json else present.line
-    result = api.remove(port, name=name, bastion=bastion, dry_run=dry_run, tell=tell)
+    result = scitex_ssh.remove(port, name=name, bastion=bastion, dry_run=dry_run, tell=tell)
     return present.finish("remove", result, as_json)
 
 
@@ -459,8 +459,8 @@ def doctor(
         each: value for each, value in flags.items() if each not in ("port", "bastion", "secret_key", "name")
     }
 
-    def examine() -> api.Result:
-        return api.doctor(port, bastion, key, name=name, tell=tell, **described)
+    def examine() -> scitex_ssh.Result:
+        return scitex_ssh.doctor(port, bastion, key, name=name, tell=tell, **described)
 
     result = examine()
     if fix:
@@ -474,7 +474,7 @@ def doctor(
     if bundle is not None:
         from scitex_ssh.health import bundle as support
 
-        seen = api.status()
+        seen = scitex_ssh.status()
         words = "\n".join(present.check(each) for each in result.report.checks)
         support.write(bundle, support.contents(result.as_dict(), seen.as_dict(), words))
         print(f"Written: {bundle}. Look through it before you send it.", file=sys.stderr)
@@ -495,8 +495,7 @@ def script() -> None:
 @_on_down
 def script_setup(secret_key: str | None, bastion: Sequence[str], port: str | None, **flags: Any) -> int:
     """Print a script that sets one tunnel up."""
-    tunnels = api.each_described(port, bastion or None, secret_key, **flags)
-    print(shell.baked("setup", tunnels), end="")
+    print(scitex_ssh.script("setup", port, bastion or None, secret_key, **flags), end="")
     return Exit.DONE
 
 
@@ -505,7 +504,7 @@ def script_setup(secret_key: str | None, bastion: Sequence[str], port: str | Non
 @_by_name
 def script_status(port: str | None, name: str | None) -> int:
     """Print a script that shows tunnels."""
-    print(shell.baked("status", [] if port is None and name is None else [api.named(port, name)]), end="")
+    print(scitex_ssh.script("status", port, name=name), end="")
     return Exit.DONE
 
 
@@ -514,13 +513,15 @@ def script_status(port: str | None, name: str | None) -> int:
 @_by_name
 def script_remove(port: str | None, name: str | None) -> int:
     """Print a script that removes one tunnel."""
-    print(shell.baked("remove", [api.named(port, name)]), end="")
+    print(scitex_ssh.script("remove", port, name=name), end="")
     return Exit.DONE
 
 
 @script.command("bastion")
 def script_bastion() -> int:
     """Print the script of a bastion: its first argument is the word, as of ``scitex-ssh bastion``."""
+    from scitex_ssh.backends import shell
+
     print(shell.bastion(), end="")
     return Exit.DONE
 
@@ -529,6 +530,8 @@ def script_bastion() -> int:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def scripts(folder: Path) -> int:
     """Write the generic scripts to FOLDER: they are told their tunnel by flags."""
+    from scitex_ssh.backends import shell
+
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in shell.generic_scripts().items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -602,7 +605,7 @@ def _terminal() -> bool:
 def _consent(_: SSHError) -> dict[str, Any]:
     from scitex_ssh.cli import consent
 
-    return {"consent": True} if consent.asked("tunnels", policy.this_host()[0]) else {}
+    return {"consent": True} if consent.asked("tunnels", scitex_ssh.policy.this_host()[0]) else {}
 
 
 def _trusted(unknown: SSHError) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scitex_ssh import api, policy
+import scitex_ssh
 from scitex_ssh.errors import error
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def enrolled(
         terminal: somebody can be asked.
         name: of the command, for errors.
     """
+    from scitex_ssh import api
     from scitex_ssh.gateway import client
 
     api.described(*_ANY, **{field: flags[field] for field in _DESCRIBING if field in flags})
@@ -91,13 +92,13 @@ def trust(granted: Granted, flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _permitted(yes: bool, terminal: bool) -> None:
-    names = policy.this_host()
-    unset = policy.answer("tunnels", *names).verdict == "unset"
+    names = scitex_ssh.policy.this_host()
+    unset = scitex_ssh.policy.answer("tunnels", *names).verdict == "unset"
     if unset and terminal and not yes:
         from scitex_ssh.cli import consent
 
         consent.asked("tunnels", names[0])
-    policy.check("tunnels", *names, consent=yes or (unset and terminal))
+    scitex_ssh.policy.check("tunnels", *names, consent=yes or (unset and terminal))
 
 
 def _token(path: str | None, name: str) -> str:

@@ -9,7 +9,7 @@ import traceback
 import click
 
 from scitex_ssh.cli import present
-from scitex_ssh.cli.app import app
+from scitex_ssh.cli.app import GROUPS, app
 from scitex_ssh.errors import Exit, SSHError, error
 
 # A group without a command shows its help; since click 8.2 it says so by an error of its own.
@@ -18,11 +18,12 @@ _NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 def run(arguments: list[str]) -> int:
     """Run the command; every error becomes one message and its exit status, never a traceback."""
-    failure = present.Failure(arguments)
+    failure = present.Failure(arguments, GROUPS)
+    status = int(Exit.DONE)
     try:
-        result = app.main(arguments, prog_name="scitex-ssh", standalone_mode=False)
+        status = int(app.main(arguments, prog_name="scitex-ssh", standalone_mode=False) or 0)
         sys.stdout.flush()
-        return int(result or 0)
+        return status
     except SSHError as problem:
         return failure.show(problem)
     except click.exceptions.Exit as leaving:
@@ -39,7 +40,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         # Whoever read us has enough; say nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+        return status
     except OSError as problem:
         path = problem.filename or "a file"
         why = (problem.strerror or str(problem)).lower()

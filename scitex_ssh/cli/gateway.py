@@ -90,10 +90,12 @@ def install(http: bool, dry_run: bool) -> int:
 
 
 @gateway.command("list")
-@click.option("--state", metavar="STATE", default="", help="Only those: pending, active, expired or revoked.")
-def list_(state: str) -> int:
+@click.option(
+    "--state", type=click.Choice(["pending", "active", "expired", "revoked"]), help="Only those in it."
+)
+def list_(state: str | None) -> int:
     """List the machines that the gateway knows."""
-    machines = _store().machines(state)
+    machines = _store().machines(state or "")
     rows = [["NAME", "STATE", "PORT", "SEEN", "FROM", "OWNER"]]
     rows += [
         [one.name, one.state, str(one.port or "-"), _ago(one.seen), one.address or "-", one.owner]

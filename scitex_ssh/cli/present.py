@@ -6,13 +6,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
 
-from scitex_ssh.api import Result
-from scitex_ssh.errors import SSHError
+import scitex_ssh
+from scitex_ssh.errors import Exit, SSHError
 from scitex_ssh.plan.report import Caution, Check, Diff, Event, Kept, Line, Observation, Proof, Report
 
 VERSION = 1
@@ -36,21 +36,40 @@ def envelope(command: str, body: dict[str, object]) -> None:
     print(json.dumps({"version": VERSION, "command": command, **body}, indent=2, ensure_ascii=False))
 
 
+def plan(command: str, lines: Sequence[str], as_json: bool) -> int:
+    """What would be done, a line each; nothing is, and that is no failure."""
+    if as_json:
+        envelope(command, {"success": True, "status": int(Exit.DONE), "would": list(lines)})
+    else:
+        print("\n".join(lines))
+    return Exit.DONE
+
+
 @dataclass(frozen=True)
 class Failure:
-    """How an error that ends the command is shown: in words, or as the same JSON as a result."""
+    """How an error that ends the command is shown: in words, or as the same JSON as a result.
+
+    Attributes:
+        arguments: the command line.
+        groups: the commands that have others below them.
+    """
 
     arguments: Sequence[str]
+    groups: Container[str] = ()
 
     def show(self, problem: SSHError) -> int:
         """Show it; returns its exit status."""
         if "--json" in self.arguments:
             report = Report([problem], int(problem.status))
-            words = [word for word in self.arguments if word != "tunnel" and not word.startswith("-")]
-            envelope(words[0] if words else "", Result(report.status, report).as_dict())
+            envelope(self._command(), scitex_ssh.Result(report.status, report).as_dict())
         else:
             error(problem)
         return int(problem.status)
+
+    def _command(self) -> str:
+        """The command as its results call it: of a group, with the word after it."""
+        words = [word for word in self.arguments if word != "tunnel" and not word.startswith("-")]
+        return " ".join(words[: 2 if words and words[0] in self.groups else 1])
 
 
 def error(problem: SSHError) -> None:
@@ -93,7 +112,7 @@ def check(said: Check, colours: bool = False) -> str:
     return "\n".join(lines)
 
 
-def finish(command: str, result: Result, as_json: bool) -> int:
+def finish(command: str, result: scitex_ssh.Result, as_json: bool) -> int:
     """What remains to be said of a finished command; returns its exit status."""
     if as_json:
         envelope(command, result.as_dict())

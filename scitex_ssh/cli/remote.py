@@ -19,6 +19,7 @@ import click
 from scitex_ssh.cli import present
 from scitex_ssh.cli.app import SETTINGS
 from scitex_ssh.errors import Exit, error
+from scitex_ssh.model.text import shown
 from scitex_ssh.remote import command as commands
 from scitex_ssh.remote.probe import probe_remote
 from scitex_ssh.remote.results import SSHResult
@@ -41,6 +42,8 @@ def way_flags(command: Command) -> Command:
         accept_new_host_key: bool,
         **rest: Any,
     ) -> Any:
+        if identity is not None:
+            _check_identity(identity)
         flags = [
             *(["-i", identity, "-o", "IdentitiesOnly=yes"] if identity else []),
             *(["-F", ssh_config] if ssh_config else []),
@@ -61,11 +64,19 @@ def way_flags(command: Command) -> Command:
             "-o", "--option", metavar="NAME=VALUE", multiple=True, help="An option of ssh_config(5)."
         ),
         click.option("-F", "--ssh-config", metavar="FILE", help="Read this instead of ~/.ssh/config."),
-        click.option("-i", "--identity", metavar="KEY", help="Offer this key only."),
+        click.option(
+            "-i", "--identity", metavar="KEY", help="Offer this key, and none that only an agent has."
+        ),
         click.option("-J", "--jump", metavar="HOST[,HOST...]", help="Hosts on the way, the nearest first."),
     ):
         call = option(call)
     return call
+
+
+def _check_identity(path: str) -> None:
+    """Ssh warns of one that is not there, and goes on with others. An agent may have what is public here."""
+    if not any(Path(name).expanduser().is_file() for name in (path, f"{path}.pub")):
+        raise error("usage", why=f"there is no key file {shown(path)}", command="scitex-ssh exec")
 
 
 def ended_with_us(call: Callable[[], Any]) -> Any:
@@ -151,9 +162,7 @@ def exec_(
     text = " ".join(command)
     ways = [Way.of(each, ssh_opts, jump) for each in host.split(",")]
     if dry_run:
-        for way in ways:
-            print("\n".join(commands.shown(way, text)))
-        return Exit.DONE
+        return present.plan("exec", [line for way in ways for line in commands.shown(way, text)], as_json)
     if len(ways) == 1 and not as_json:
         sys.stdout.flush()
         result = commands.perform(

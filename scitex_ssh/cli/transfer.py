@@ -43,9 +43,8 @@ def copy(
     if dry_run:
         ssh_opts, jump = flags["ssh_opts"], flags["jump"]
         into = Spot.of(target, ssh_opts, jump)
-        for each in sources:
-            print(f"would copy {Spot.of(each, ssh_opts, jump)} to {into}")
-        return Exit.DONE
+        lines = [f"would copy {Spot.of(each, ssh_opts, jump)} to {into}" for each in sources]
+        return present.plan("copy", lines, as_json)
     meter = None if quiet or as_json or not sys.stderr.isatty() else _Meter()
     result = copy_files(sources, target, progress=meter, **flags)
     if meter:

@@ -31,3 +31,23 @@ class GatewayDrift(FactBase[list[str]]):
     def process(self, output: Iterable[str]) -> list[str]:
         """The lines."""
         return list(output)
+
+
+class GatewayPackage(FactBase[str]):
+    """What was asked for when the gateway's own environment was made; "" unless a gateway is in it."""
+
+    @staticmethod
+    def default() -> str:
+        """There is none."""
+        return ""
+
+    def command(self, home: str) -> StringCommand:
+        """One round trip."""
+        return StringCommand(
+            *("cd", "/", "&&", QuoteString(f"{home}/bin/python"), "-c", "'import scitex_ssh.gateway.serve'"),
+            *("2>/dev/null", "&&", "cat", QuoteString(f"{home}/asked-for"), "2>/dev/null", "||", "true"),
+        )
+
+    def process(self, output: Iterable[str]) -> str:
+        """The text."""
+        return "\n".join(output)

@@ -15,6 +15,7 @@ STATE = "/var/lib/scitex-ssh-gateway"
 # For all that sshd and systemd start, which have no environment of a shell.
 FILE = Path("/etc/scitex-ssh/gateway.env")
 _YES = {"1", "true", "yes", "on"}
+_NO = {"0", "false", "no", "off"}
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,11 @@ class _Reader:
         return Path(word) if word else None
 
     def yes(self, name: str, default: bool) -> bool:
-        word = self.text(name, "")
-        return word.lower() in _YES if word else default
+        word = self.text(name, "").lower()
+        if word and word not in _YES | _NO:
+            # A slip must not leave a door open that somebody meant to shut.
+            raise error("gateway-settings", name=name, why=f"{word!a} is neither yes nor no")
+        return word in _YES if word else default
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         word = self.text(name, str(default))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import platform
 import re
 import subprocess
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,10 +15,12 @@ from pathlib import Path
 from scitex_ssh import __version__
 from scitex_ssh.health import standing
 from scitex_ssh.health.standing import Standing
+from scitex_ssh.health.whole import whole
 
 README = """\
 What scitex-ssh doctor saw on this machine, to be read by whoever helps. Look through it before you send it:
-it names hosts, accounts and paths. It holds no private key and no passphrase.
+it names hosts, accounts and paths. It holds no private key and no passphrase. The commands on_up and on_down,
+values in drop-ins, and logins in addresses are left out of it.
 
 doctor.txt                  the checks, in words
 doctor.json, status.json    the same and all tunnels, for programs
@@ -84,18 +84,12 @@ def write(path: Path, texts: Mapping[str, str]) -> None:
     Raises:
         OSError: when it cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
-            for inner, text in texts.items():
-                data = text.encode("utf-8", "replace")
-                entry = tarfile.TarInfo(f"scitex-ssh-support/{inner}")
-                entry.size, entry.mtime, entry.mode = len(data), int(time.time()), 0o644
-                archive.addfile(entry, io.BytesIO(data))
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole(path, 0o600) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for inner, text in texts.items():
+            data = text.encode("utf-8", "replace")
+            entry = tarfile.TarInfo(f"scitex-ssh-support/{inner}")
+            entry.size, entry.mtime, entry.mode = len(data), int(time.time()), 0o644
+            archive.addfile(entry, io.BytesIO(data))
 
 
 def _tunnels(tunnels: Iterable[Standing]) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from scitex_ssh.health.whole import whole
 from scitex_ssh.plan.report import LEVELS, Observation
 
 
@@ -41,17 +40,9 @@ def write(path: Path, content: str) -> None:
     Raises:
         OSError: when it cannot be written.
     """
-    # The collector reads *.prom only, so the name of the new one must end otherwise.
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        # It is read by another account than ours.
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    # It is read by another account than ours.
+    with whole(path, 0o644) as file:
+        file.write(content.encode())
 
 
 def _family(name: str, kind: str, meaning: str) -> Iterator[str]:

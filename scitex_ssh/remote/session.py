@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from scitex_ssh.errors import SSHError, error
+from scitex_ssh.errors import InputError, SSHError, error
 from scitex_ssh.remote import multiplex
 from scitex_ssh.remote.results import SSH_FAILED, TIMED_OUT
 from scitex_ssh.remote.way import Folder, Way
@@ -64,7 +65,13 @@ def run(
         timeout: seconds until it is ended; then the status is 124.
         share: over one connection that stays for the next call.
         stop: once set, ends it; whoever gives it sets it in the end.
+
+    Raises:
+        InputError: ``usage`` for a timeout that is no time.
     """
+    if timeout is not None and not 0 < timeout < math.inf:
+        why = f"a command cannot end within {timeout:g} s"
+        raise InputError("usage", why=why, command="scitex-ssh exec")
     with way.opened() as folder, ExitStack() as stack:
         flags: list[str] = []
         if share:
@@ -98,13 +105,18 @@ def run(
 _LOST = re.compile(
     r"(Connection to \S+ closed by remote host\.|Read from remote host .*|.*: Broken pipe)\s*\Z"
 )
+# Nor what it says of its own flags and configuration, before it has a log.
+_UNFIT = re.compile(
+    r"command-line:? line 0: |\S*[^\s:] line \d+: |\S+: line \d+: Bad configuration option: "
+    r"|Bad owner or permissions on |Only a single -J option |unknown option -- |Missing argument\.$"
+)
 _IDLE_TALK = re.compile(r"(Warning: |\*\* |debug\d: |Transferred: |Bytes per second: |Authenticated to )")
 
 
 def itself(log: str, stderr: str) -> bool:
     """Whether a status of 255 is of ssh itself; without a word of it, the command ended so."""
     words = [line for line in log.splitlines() if line.strip() and not _IDLE_TALK.match(line)]
-    return bool(words) or bool(_LOST.search(stderr))
+    return bool(words or _LOST.search(stderr) or _UNFIT.match(stderr))
 
 
 @contextmanager

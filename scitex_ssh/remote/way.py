@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getopt
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -128,24 +130,47 @@ def _place() -> str | None:
     return place if re.fullmatch(r"[A-Za-z0-9._/-]+", place) else "/tmp"
 
 
+# The flags of ssh(1), as getopt(3) takes them.
+_FLAGS = "1246AaB:b:Cc:D:E:e:F:fGgI:i:J:KkL:l:MmNnO:o:P:p:Q:qR:S:sTtVvW:w:XxYy"
+# Those that make another thing of a call than a command or a subsystem on the host, or take from us its input
+# or its words.
+_NOT_FLAGS = ("-E", "-f", "-G", "-M", "-N", "-n", "-O", "-Q", "-s", "-V", "-W")
+
+
 def _without_config(options: list[str]) -> tuple[list[str], str]:
     """The flags without a ``-F FILE``, and that file: it becomes a part of ours."""
+    for word in options:
+        if control_character(word):
+            raise _refused(f"{shown(word)} is no flag of ssh")
+    try:
+        found, others = getopt.getopt(options, _FLAGS)
+    except getopt.GetoptError as problem:
+        raise _refused(f"flags for ssh: {problem}") from problem
+    if others:
+        raise _refused(f"flags for ssh: {shown(others[0])} is none")
     kept: list[str] = []
     base = ""
-    while options:
-        word = options.pop(0)
-        if control_character(word):
-            raise InputError("usage", why=f"{shown(word)} is no flag of ssh", command="scitex-ssh exec")
-        if word == "-F" and options:
-            base = options.pop(0)
-        elif word.startswith("-F"):
-            base = word[2:]
+    for flag, value in found:
+        if flag in _NOT_FLAGS:
+            raise _refused(f"flags for ssh: {flag} is not for this")
+        if flag == "-F":
+            base = _config(value)
         else:
-            kept.append(word)
-    if control_character(base) or '"' in base:
-        raise InputError(
-            "usage", why=f"{shown(base)} is no path of a configuration", command="scitex-ssh exec"
-        )
-    if base and base != "none":
-        base = str(Path(base).expanduser().resolve())
+            kept += [flag, value] if value else [flag]
     return kept, base
+
+
+def _config(path: str) -> str:
+    """The path of a configuration, from the root; of one that is missing, ssh's Include says nothing."""
+    if path in ("", "none"):
+        return path
+    if '"' in path:
+        raise _refused(f"{shown(path)} is no path of a configuration")
+    full = Path(path).expanduser().resolve()
+    if not full.is_file() or not os.access(full, os.R_OK):
+        raise _refused(f"there is no configuration {shown(path)} that can be read")
+    return str(full)
+
+
+def _refused(why: str) -> InputError:
+    return InputError("usage", why=why, command="scitex-ssh exec")

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from scitex_ssh.model.destination import Destination
 
+_OF_A_SOCKET = (
+    "# For OpenSSH 9.4 and newer. The socket is its account's alone, unless sshd has a StreamLocalBindMask."
+)
+
 
 @dataclass(frozen=True)
 class Way:
@@ -43,7 +47,9 @@ def pins(machines: Iterable[Machine]) -> str:
 
 
 def _block(machine: Machine, known_hosts: str, via: Sequence[str]) -> str:
-    host, _, port = machine.ways[0].listen.rpartition(":")
+    # A socket last: an ssh that cannot ask for one waits for ever.
+    ways = sorted(zip(machine.ways, via or [""] * len(machine.ways)), key=lambda way: _is_socket(way[0]))
+    host, _, port = ways[0][0].listen.rpartition(":")
     lines = [
         f"Host {machine.name}",
         f"    HostName {'localhost' if host in ('', '*', '0.0.0.0', '[::]') else host.strip('[]')}",
@@ -55,17 +61,18 @@ def _block(machine: Machine, known_hosts: str, via: Sequence[str]) -> str:
         f"    UserKnownHostsFile {known_hosts}",
         "    StrictHostKeyChecking yes",
         "    CheckHostIP no",
-        f"    {_jump(machine.ways, via)}",
+        *([f"    {_OF_A_SOCKET}"] if _is_socket(ways[-1][0]) else []),
+        f"    {_jump(ways)}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _jump(ways: tuple[Way, ...], via: Sequence[str]) -> str:
+def _jump(ways: Sequence[tuple[Way, str]]) -> str:
     """Through the bastion; through the next where the first is not there, or nothing listens on it."""
-    if len(ways) == 1 and not ways[0].listen.startswith("/"):
-        return f"ProxyJump {via[0] if via else _login(ways[0].bastion)}"
-    known = via or [""] * len(ways)
-    tries = [f"ssh -o ConnectTimeout=10 {_words(way, name)}" for way, name in zip(ways, known)]
+    way, via = ways[0]
+    if len(ways) == 1 and not _is_socket(way):
+        return f"ProxyJump {via or _login(way.bastion)}"
+    tries = [f"ssh -o ConnectTimeout=10 {_words(way, via)}" for way, via in ways]
     if len(tries) == 1:
         return f"ProxyCommand {tries[0]}"
     # ssh has the user's shell "exec" it, which would leave nobody to try the next.
@@ -73,11 +80,16 @@ def _jump(ways: tuple[Way, ...], via: Sequence[str]) -> str:
 
 
 def _words(way: Way, via: str) -> str:
-    listen = way.listen if way.listen.startswith("/") else way.listen.replace("*:", "localhost:", 1)
+    listen = way.listen if _is_socket(way) else way.listen.replace("*:", "localhost:", 1)
     if via:
         return f"-W {listen} {via}"
     port = f"-p {way.bastion.port} " if way.bastion.port != 22 else ""
-    return f"-W {listen} {port}{way.bastion.host}"
+    user = f"-l {way.bastion.user} " if _is_socket(way) and way.bastion.user else ""
+    return f"-W {listen} {port}{user}{way.bastion.host}"
+
+
+def _is_socket(way: Way) -> bool:
+    return way.listen.startswith("/")
 
 
 def _login(bastion: Destination) -> str:

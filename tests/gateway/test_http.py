@@ -444,6 +444,7 @@ def test_the_variables_of_0_4_3_mean_the_same() -> None:
         ("PORT_RANGE_START", "80"),
         ("API_KEY", "short"),
         ("TUNNEL_KEY_RESTRICTIONS", "0"),
+        ("SCITEX_SSH_GATEWAY_APPROVE", "ture"),
         ("AGENT_REVERSE_BIND_HOST", 'x",command="id'),
         ("SSH_PUBLIC_HOST", "a b"),
     ],

@@ -30,6 +30,7 @@ OF_SQLITE = {
     "test_an_update_that_fails_leaves_the_older_database",
     "test_a_database_that_cannot_be",
     "test_the_password_of_a_database_is_not_told",
+    "test_a_state_that_there_is_not_is_no_empty_list",
 }
 globals().update(
     {

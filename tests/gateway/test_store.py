@@ -519,3 +519,10 @@ def test_a_backup_while_machines_come_is_restored(tmp_path: Path, monkeypatch: p
     new = [store.register(wish(f"new{n}"), SHARED)[0].port for n in range(20)]
     assert len({*kept.values(), *new}) == len(kept) + 20
     assert store.register(wish("m3"), SHARED)[0].port == before["m3"]
+
+
+def test_a_state_that_there_is_not_is_no_empty_list() -> None:
+    """Nobody takes a slip for a gateway without machines."""
+    done = CliRunner().invoke(gateway_commands, ["list", "--state", "actve"])
+    assert done.exit_code == 2
+    assert "'actve' is not one of" in done.output

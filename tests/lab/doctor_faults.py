@@ -40,8 +40,8 @@ def sshd(*lines: str) -> str:
 
 
 UNCONF = f"rm -f {CONF} && {RELOAD}"
-_KEY = "/home/alice/.ssh/id_ed25519"
-_MV_KEY = (f"mv {_KEY} {_KEY}.away", f"rm -f {_KEY}; mv {_KEY}.away {_KEY}")
+KEY = "/home/alice/.ssh/id_ed25519"
+_MV_KEY = (f"mv {KEY} {KEY}.away", f"rm -f {KEY}; mv {KEY}.away {KEY}")
 _AUTH = "/home/tunnel/.ssh/authorized_keys"
 _SAVED_AUTH = (f"cp -p {_AUTH} {_AUTH}.away", f"mv {_AUTH}.away {_AUTH}")
 
@@ -125,23 +125,23 @@ FAULTS = {
     # the key
     "no key": Fault("key-missing", "workstation", *_MV_KEY),
     "key unreadable": Fault(
-        "key-unreadable", "workstation", f"chown root {_KEY}; chmod 600 {_KEY}", f"chown alice {_KEY}"
+        "key-unreadable", "workstation", f"chown root {KEY}; chmod 600 {KEY}", f"chown alice {KEY}"
     ),
-    "key too open": Fault("key-too-open", "workstation", f"chmod 644 {_KEY}", f"chmod 600 {_KEY}"),
+    "key too open": Fault("key-too-open", "workstation", f"chmod 644 {KEY}", f"chmod 600 {KEY}"),
     "key locked": Fault(
         "key-locked",
         "workstation",
-        f"cp -p {_KEY} {_KEY}.away; ssh-keygen -q -p -N secret -f {_KEY}; chown alice {_KEY}",
+        f"cp -p {KEY} {KEY}.away; ssh-keygen -q -p -N secret -f {KEY}; chown alice {KEY}",
         _MV_KEY[1],
     ),
     "not a key": Fault(
         "key-invalid",
         "workstation",
-        f"{_MV_KEY[0]}; install -m 600 -o alice /etc/hostname {_KEY}",
+        f"{_MV_KEY[0]}; install -m 600 -o alice /etc/hostname {KEY}",
         _MV_KEY[1],
     ),
     "public key": Fault(
-        "key-public", "workstation", f"{_MV_KEY[0]}; cp {_KEY}.pub {_KEY}; chown alice {_KEY}", _MV_KEY[1]
+        "key-public", "workstation", f"{_MV_KEY[0]}; cp {KEY}.pub {KEY}; chown alice {KEY}", _MV_KEY[1]
     ),
     # the way
     "no name": Fault("bastion-unresolved", "workstation", ":", ":", _to("tunnel@nowhere.invalid")),
@@ -371,6 +371,9 @@ FAULTS = {
     ),
     # the target
     "target down": Fault("target-refused", "workstation", "systemctl stop ssh", "systemctl start ssh"),
+    "a target that is none": Fault(
+        "target-refused", "workstation", ":", ":", (*NEW, "--target", "localhost:9"), seen="localhost:9"
+    ),
     "sshd on another port": Fault(
         "target-elsewhere",
         "workstation",

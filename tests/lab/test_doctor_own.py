@@ -72,6 +72,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("name", FAULTS)
 def test_doctor_names_what_ends_it(den: World, name: str) -> None:
     """Exactly one check fails, with this fault's slug."""
@@ -92,6 +93,7 @@ def test_doctor_names_what_ends_it(den: World, name: str) -> None:
     assert result.status == (50 if fault.verdict == "failed" else 0)
 
 
+@pytest.mark.fault
 def test_a_privileged_port_is_refused_before_anything_is_asked(den: World) -> None:
     """That needs no bastion to be known."""
     result = bob(den, f"doctor -p 80 -b {BASTION} -s ~/{KEY}")

@@ -9,7 +9,7 @@ from shlex import join
 import pytest
 
 from .tunnels import PYZ, Wanted, cli, done, idle, pyz, refused, verified, visit
-from .world import World
+from .world import KEY, World
 
 bookworm = pytest.mark.suites("bookworm")
 WAY = ("-b", "tunnel@bastion", "-s", "~/.ssh/id_ed25519")
@@ -124,6 +124,19 @@ def test_a_socket_of_the_bastion_has_a_name_instead_of_a_number(serving: World) 
     assert idle(done(cli(serving, "setup", *flags)))
     serving.workstation.sh("pkill -9 -x ssh; sleep 1")
     serving.workstation.wait_for(f"{PYZ} status -n lab1", 30, user="alice")
+    # The first OpenSSH that can ask for one by -W.
+    if serving.suite == "trixie":
+        allowed = "/home/tunnel/.ssh/authorized_keys"
+        before = serving.bastion.read(allowed)
+        serving.bastion.authorize("tunnel", serving.client.read(f"/home/carol/{KEY}.pub").strip())
+        block = done(cli(serving, "ssh-config", "--name", "lab1")).stdout
+        pins = [line[4:] for line in block.splitlines() if line.startswith("#   lab1 ")]
+        serving.client.write("/home/carol/.ssh/config.d/scitex-ssh.known_hosts", "\n".join([*pins, ""]))
+        serving.client.write("/home/carol/lab1", block)
+        said = serving.client.sh("ssh -F ~/lab1 -o BatchMode=yes lab1 hostname", user="carol")
+        assert said.stdout == "workstation\n"
+        serving.client.sh("rm -r /home/carol/.ssh/config.d /home/carol/lab1")
+        serving.bastion.write(allowed, before, mode="600", owner="tunnel:tunnel")
     done(cli(serving, "remove", "-n", "lab1"))
     # The file is still there: the next one takes it.
     assert verified(done(cli(serving, "setup", *flags)))
@@ -220,7 +233,7 @@ def test_forwards_in_the_foreground_leave_nothing(serving: World) -> None:
 
 @bookworm
 def test_clients_reach_the_machine_by_its_name(desk: World) -> None:
-    """ssh, scp and a second hop work from the client with the file that ssh-config writes there."""
+    """ssh, scp and rsync work from the client with the file that ssh-config writes there."""
     done(cli(desk, "setup", "-p", "2222", *WAY))
     told = done(cli(desk, "ssh-config", "--name", "lab1", "--json")).stdout
     desk.client.copy_in(pyz(), PYZ)
@@ -234,8 +247,12 @@ def test_clients_reach_the_machine_by_its_name(desk: World) -> None:
         set -e
         ssh -o BatchMode=yes lab1 'id -un; hostname'
         echo content >file; scp -q -o BatchMode=yes file lab1:copied; ssh -o BatchMode=yes lab1 cat copied
+        rsync -e 'ssh -o BatchMode=yes' file lab1:synced; ssh -o BatchMode=yes lab1 cat synced
         grep -c '^Host lab1$' ~/.ssh/config.d/scitex-ssh
         """
-        assert desk.client.sh(script, user="carol", timeout=60).stdout == "alice\nworkstation\ncontent\n1\n"
+        assert (
+            desk.client.sh(script, user="carol", timeout=60).stdout
+            == "alice\nworkstation\n" + "content\n" * 2 + "1\n"
+        )
     finally:
         desk.client.sh("rm -rf /home/carol/.ssh/config /home/carol/.ssh/config.d")

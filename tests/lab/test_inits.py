@@ -132,7 +132,7 @@ def test_without_an_init_or_the_usual_tools_a_login_keeps_it(
         for keeper in ("screen", "tmux"):
             refused(setup(host, "--keeper", keeper), "keeper-missing")
         # busybox's crontab, which is not setuid here.
-        refused(setup(host, "--keeper", "cron"), "cron-denied")
+        refused(setup(host, "--keeper", "cron"), "cron-denied", "install one that is setuid")
         result = done(setup(host))
         assert verified(result)
         assert "Kept by profile" in result.stdout + result.stderr

@@ -30,6 +30,20 @@ ExecStart=/usr/bin/autossh -M 0 \\
 WantedBy=multi-user.target
 """
 PATH = "/etc/systemd/system/home-of-lab.service"
+# One for several hosts, each with its forward in alice's ssh_config.
+TEMPLATE = f"""\
+[Service]
+User=alice
+Environment=KEY=/home/alice/{KEY}
+Restart=always
+RestartSec=1
+ExecStart=/usr/bin/autossh -M 0 -N -i ${{KEY}} %i
+
+[Install]
+WantedBy=multi-user.target
+"""
+TEMPLATE_PATH, INSTANCE = "/etc/systemd/system/to@.service", "to@gate"
+CONFIG = f"Host gate\n    HostName bastion\n    User tunnel\n    RemoteForward {WANTED.port} localhost:22\n"
 LINE = f"sleep 0; autossh -M 0 -f {FORWARD}"
 TABLE = f'MAILTO=""\n# mine\n5 4 * * 0 true\n@reboot {LINE}\n# last'
 
@@ -39,8 +53,9 @@ def older(desk: World) -> Iterator[World]:
     """Give a world, and take away what another tool made there."""
     yield desk
     desk.workstation.sh(
-        f"systemctl -q disable --now home-of-lab; rm -f {PATH}*; systemctl daemon-reload; "
-        "crontab -u alice -r; pkill -u alice -x autossh; pkill -u alice -x ssh",
+        f"systemctl -q disable --now home-of-lab {INSTANCE}; rm -f {PATH}* {TEMPLATE_PATH}; "
+        "rm -f /home/alice/.ssh/config; "
+        "systemctl daemon-reload; crontab -u alice -r; pkill -u alice -x autossh; pkill -u alice -x ssh",
         check=False,
     )
 
@@ -107,3 +122,21 @@ def test_a_unit_comes_back_when_ours_cannot_be_proven(older: World) -> None:
     stands_alone(world)
     assert world.workstation.read(f"{PATH}.before-scitex-ssh") == UNIT
     assert world.workstation.sh("systemctl is-active home-of-lab", check=False).stdout.strip() != "active"
+
+
+def test_a_unit_of_a_template_whose_forward_stands_in_an_ssh_config(older: World) -> None:
+    """Found by the name of its instance; that one is replaced, and the template stays for others."""
+    host = older.workstation
+    host.write("/home/alice/.ssh/config", CONFIG, owner="alice:alice")
+    host.write(TEMPLATE_PATH, TEMPLATE)
+    host.sh(f"systemctl daemon-reload; systemctl -q enable --now {INSTANCE}")
+    former = seen(older)
+    assert (former["level"], former["adopted"], former["keeper"]) == ("verified", True, "systemd")
+    assert former["detail"] == (
+        "made elsewhere, in /etc/systemd/system/to@gate.service; answers with this host's own key"
+    )
+    assert "set aside" in done(cli(older, "setup", *WANTED.argv)).stdout
+    stands_alone(older)
+    assert host.read(TEMPLATE_PATH) == TEMPLATE
+    states = host.sh(f"systemctl is-enabled {INSTANCE}; systemctl is-active {INSTANCE}", check=False).stdout
+    assert states.split() == ["disabled", "inactive"]

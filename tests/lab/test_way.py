@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from .tunnels import cli, done, idle, verified, visit
+from .tunnels import cli, done, idle, status, verified, visit
 from .world import KEY, World
 
-pytestmark = pytest.mark.suites("bookworm")
 HOP_KEY = ".ssh/a hop's key"
 
 
+@pytest.mark.suites("bookworm")
 def test_to_a_bastion_by_its_ipv6_address(desk: World) -> None:
     """Set up, proven, used and removed; its name is asked of nobody."""
     way = ("-b", f"tunnel@[{desk.bastion.address6}]", "-s", f"~/{KEY}")
@@ -31,6 +31,7 @@ def test_over_a_host_with_a_key_of_its_own(desk: World) -> None:
     assert visit(desk, 2222).stdout == "alice\nworkstation\n"
     assert idle(done(cli(desk, "setup", *way, *hop)))
     assert "jump-1" in done(cli(desk, "doctor", "-p", "2222", "--json")).stdout
+    assert (status(desk)["jumps"], status(desk)["proxy"]) == ([hop[1]], None)
     killed = desk.workstation.sh("pkill -9 -e -f 'ssh .* jump-1$'").stdout
     assert "killed" in killed
     assert "verified" in done(cli(desk, "status", "-p", "2222", "--wait", "30")).stdout

@@ -266,8 +266,8 @@ def slugs(result: Result) -> list[str]:
     return re.findall(r"^  \[([a-z-]+)\]$", result.stderr, re.MULTILINE)
 
 
-def refused(result: Result, slug: str) -> None:
-    """Assert that a command said this one error in full, with its exit status and nothing stray."""
+def refused(result: Result, slug: str, words: str = "") -> None:
+    """Assert that a command said this one error in full (these words in its next move), and nothing stray."""
     said = f"exit {result.status}\n{result.stdout}\n--- stderr\n{result.stderr}"
     assert slugs(result) == [slug], said
     assert result.status == int(CATALOGUE[slug].status), said
@@ -275,7 +275,7 @@ def refused(result: Result, slug: str) -> None:
     lines = [line for line in result.stderr.splitlines() if not line.startswith("sudo: ")]
     head, next_move, *rest = lines
     assert head.startswith("scitex-ssh: "), said
-    assert next_move.startswith("  Next: "), said
+    assert next_move.startswith("  Next: ") and words in next_move, said  # noqa: PT018  # one thing
     assert rest == [f"  [{slug}]"], said
     assert "?" not in re.sub(r"'[^']*'", "", head), f"a fact is missing: {said}"
 

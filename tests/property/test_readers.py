@@ -49,6 +49,8 @@ _NASTY = st.sampled_from(
             "[Service]",
             "MAILTO=",
         ),
+        *("(", "f() {", "}", "alias", ":", "-N", "%i", "%I%h", "$FLAGS", "${A}", "$(", "${"),
+        *("Environment=A=b", 'Environment="FLAGS=-N -R', "EnvironmentFile=-/dev/null", "EnvironmentFile=%i"),
         *("\x1b[2J", "\r", "é", "x" * 3000, "sh -c", ">/dev/null", "2>&1", "*", "?", "~", "~/k", "before"),
     ]
 )
@@ -81,7 +83,12 @@ _RECORD = """
 me=$(id -un)
 older_units=/nonexistent older_tables=/nonexistent
 cp "$f" "$work/u.service"
-for kind in systemd systemd-user; do t_user=$me unit_command $kind "$work/u.service"; done >"$work/all"
+cp "$f" "$work/u@.service"
+older_manager() { echo 'u@a-b.service loaded active running it'; }
+for unit in u u@; do
+    for kind in systemd systemd-user; do t_user=$me unit_command $kind "$work/$unit.service"; done
+done >"$work/all"
+login_commands "$me" /home/u/.profile <"$f" >>"$work/all"
 cron_commands yes /etc/crontab <"$f" >>"$work/all"
 cron_commands "" "crontab of $me" <"$f" >>"$work/all"
 while IFS=$tab read -r kind user place command; do
@@ -92,14 +99,14 @@ done <"$work/all"
 echo "end of $f"
 """
 _SAID = re.compile(
-    r"(systemd|systemd-user|cron)\|[^|\n]*\|[0-9]{1,5}\|[][A-Za-z0-9._:@/%+*-]+\|[][A-Za-z0-9._:@/%+*-]+"
+    r"(systemd|systemd-user|cron|login)\|[^|\n]*\|[0-9]{1,5}\|[][A-Za-z0-9._:@/%+*-]+\|[][A-Za-z0-9._:@/%+*-]+"
 )
 
 
 @settings(max_examples=6)
 @given(texts=MANY)
 @example(texts=[_TUNNEL, f"{_TUNNEL}\n{_TUNNEL} \\", f"[Service]\nExecStart={_TUNNEL[8:]} \\\n\\\n"])
-def test_units_and_crontabs_are_read_or_passed_over(shell: Shell, texts: list[str]) -> None:
+def test_units_crontabs_and_logins_are_read_or_passed_over(shell: Shell, texts: list[str]) -> None:
     """Nothing is said but tunnels in plain characters; nothing is run; every file is as it was."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "files"

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -168,6 +169,48 @@ def test_a_dry_run_connects_to_nothing(there: There) -> None:
     done = there.cli("exec", "--dry-run", "nowhere.invalid", "rm -rf /")
     assert done.returncode == 0
     assert done.stdout.decode().startswith("would run on nowhere.invalid: rm -rf /\n")
+    for command, words in (("exec", ["nowhere.invalid", "true"]), ("copy", ["a", "nowhere.invalid:b"])):
+        body = json.loads(there.cli(command, "--dry-run", "--json", *words).stdout)
+        assert (body["command"], body["success"], body["status"]) == (command, True, 0)
+        assert body["would"][0].startswith("would ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--timeout", "nan"], "nan s"),
+        (["--timeout", "inf"], "inf s"),
+        (["--ssh-opts", "other"], "'other' is none"),
+        (["--ssh-opts", "-vN"], "-N is not for this"),
+        (["--ssh-opts=-i"], "option -i requires argument"),
+        (["--ssh-opts=-Z"], "option -Z not recognized"),
+        (["-i", "/none"], "no key file '/none'"),
+        (["--ssh-opts=-F/none"], "no configuration '/none'"),
+    ],
+)
+def test_flags_that_cannot_be_meant_are_refused(there: There, flags: list[str], why: str) -> None:
+    """Before anything is connected to; ssh would pass over some of them, and wait for ever by others."""
+    done = there.cli("exec", *flags, "there", "true")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert why in done.stderr.decode()
+    assert done.stderr.endswith(b"[usage]\n")
+
+
+def test_what_ssh_says_of_its_configuration_is_its_own(there: There, tmp_path: Path) -> None:
+    """It has no log yet then; what a command says in like words is the command's."""
+    broken = tmp_path / "config"
+    broken.write_text("Host *\n  Nonsense yes\n")
+    for flags in (
+        ["-o", "Nonsense=yes"],
+        ["-o", "Port=x"],
+        [f"--ssh-opts=-F{broken}"],
+        ["-J", "there", "-o", "x"],
+    ):
+        done = there.cli("exec", *flags, "there", "true")
+        assert done.returncode == 255, flags
+        assert done.stderr.endswith(b"[remote-unreachable]\n"), done.stderr
+    done = there.cli("exec", "there", "echo 'bash: line 1: no: command not found' >&2; exit 255")
+    assert (done.returncode, done.stderr) == (255, b"bash: line 1: no: command not found\n")
 
 
 def test_a_timeout_ends_the_command(there: There) -> None:
@@ -411,3 +454,29 @@ def test_probe(there: There) -> None:
         False,
         True,
     )
+
+
+def test_all_of_it_from_many_threads(there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call has its own answer, also where they share one connection that none of them has made yet."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(there.folder))
+
+    def one(number: int) -> tuple[str, bool, int]:
+        said = scitex_ssh.exec_remote(
+            "there",
+            f"cat; echo {number}",
+            input=f"in {number} ",
+            ssh_opts=there.opts,
+            multiplex=number % 2 == 0,
+        )
+        seen = scitex_ssh.probe_remote("there", requires=["sh"], ssh_opts=there.opts, multiplex=True)
+        (tmp_path / f"from{number}").write_text(str(number))
+        done = scitex_ssh.copy_to(
+            "there", str(tmp_path / f"from{number}"), str(tmp_path / f"to{number}"), ssh_opts=there.opts
+        )
+        return said.stdout, seen.ok, done.files
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(one, range(6)))
+    multiplex.close(Way.of("there", there.opts))
+    assert found == [(f"in {number} {number}\n", True, 1) for number in range(6)]
+    assert [(tmp_path / f"to{number}").read_text() for number in range(6)] == list("012345")

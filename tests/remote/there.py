@@ -118,7 +118,7 @@ def commands(mark: str) -> list[str]:
     return found
 
 
-def wait_for(count: int, mark: str, seconds: float = 20) -> bool:
+def wait_for(count: int, mark: str, seconds: float = 60) -> bool:
     """Whether so many processes are that command, waiting for it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from scitex_ssh.backends import local
 from scitex_ssh.backends.shell import baked, generic_program, generic_scripts
 from scitex_ssh.errors import CATALOGUE
 from scitex_ssh.model import Tunnel
 from tests.shell.sandbox import tree
-from tests.shell.shells import Answer, Shell
+from tests.shell.shells import Answer, Shell, prelude
 
 GENERIC = generic_program()
 # An account that owns nothing; whoever is not root is one already.
@@ -310,3 +312,27 @@ def test_a_baked_script_refuses_a_fingerprint_that_is_none(shell: Shell, place: 
     script = baked("setup", [Tunnel.of(2222, "u@gw", "/no/such/key")])
     answer = place.run(shell, script, f"--host-key-fingerprint={value}")
     assert_one_error(answer, "usage")
+
+
+def test_a_reader_that_has_enough_ends_nothing_half_way(shell: Shell, tmp_path: Path) -> None:
+    """Of "setup | head" the program does all that it began, and ends as it would have."""
+    script = tmp_path / "script"
+    script.write_text(f"{prelude()}\nbegin\nevent ok one\nevent ok two\n: >done\nexit_status=23\nfinish\n")
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write) as nobody:
+        ended = subprocess.run(
+            [*shell.command, script], cwd=tmp_path, stdout=nobody, env={"PATH": shell.path}
+        )
+    assert (ended.returncode, (tmp_path / "done").exists()) == (23, True)
+
+
+def test_a_reader_of_the_command_that_has_enough_ends_nothing_half_way(tmp_path: Path) -> None:
+    """It is no full disk either, as every other failure to write would be."""
+
+    def tell(_: object) -> None:
+        raise BrokenPipeError
+
+    text = f"printf 'event\\t\\tok\\tone\\n'; printf 'event\\t\\tok\\ttwo\\n'; : >{tmp_path}/done; exit 23"
+    report = local.run_program(text, [], tell)
+    assert (report.status, len(report.events), (tmp_path / "done").exists()) == (23, 2, True)

@@ -174,7 +174,7 @@ def _listed(shell: Shell, script: str) -> list[list[str]]:
 
 
 def test_each_unit_of_a_template_is_listed(shell: Shell, tmp_path: Path) -> None:
-    """By its link or as systemd has loaded it, specifiers and environment filled in; the template is none."""
+    """By its link or because it runs, specifiers and environment filled in; the template is none."""
     units, wants = tmp_path / "units", tmp_path / "units/multi-user.target.wants"
     wants.mkdir(parents=True)
     (units / "lab@.service").write_text(TEMPLATE.format(folder=tmp_path))

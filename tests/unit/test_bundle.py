@@ -57,7 +57,7 @@ def test_it_is_the_owners_alone_and_nothing_is_left_of_one_that_failed(tmp_path:
     path = tmp_path / "support.tar.gz"
     bundle.write(path, {"README.txt": "x"})
     assert path.stat().st_mode & 0o777 == 0o600
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"'[^']*/away/support\.tar\.gz'"):
         bundle.write(tmp_path / "away/support.tar.gz", {})
     assert [*tmp_path.iterdir()] == [path]
 

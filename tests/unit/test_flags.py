@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
+import click
 import pytest
 
+from scitex_ssh.cli.app import GROUPS, app
 from scitex_ssh.cli.entry import run
 from scitex_ssh.errors import CATALOGUE, Exit
 
@@ -32,6 +36,29 @@ def test_it_is_one_usage_error(words: tuple[str, ...], capsys: pytest.CaptureFix
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.endswith("  [usage]\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("key", "authorize", "--json", "there", "extra"), "key authorize"),
+        (("fleet", "plan", "--json", "/none"), "fleet plan"),
+        (("tunnel", "status", "--json", "-p", "0"), "status"),
+        (("--json",), ""),
+    ],
+)
+def test_a_failure_in_json_names_its_command(
+    words: tuple[str, ...], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As its results do, with the group that it is of."""
+    run(list(words))
+    body = json.loads(capsys.readouterr().out)
+    assert (body["command"], body["success"]) == (command, False)
+
+
+def test_the_groups_are_known() -> None:
+    """Those that a failure is named by are those that there are."""
+    assert {name for name, each in app.each() if isinstance(each, click.Group)} == {*GROUPS, "tunnel"}
 
 
 def test_every_error_can_be_explained(capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,14 +93,18 @@ def test_a_client_jumps_through_the_bastion_and_pins_the_machine() -> None:
 
 
 def test_a_client_tries_every_way() -> None:
-    """Two bastions, or a socket, are tried one after the other."""
-    ways = (Way(Destination.parse("t@a"), "localhost:2222"), Way(Destination.parse("t@b:443"), "/srv/lab1"))
-    (line,) = [
-        line
-        for line in config([Machine("lab1", "alice", (), ways)], "~/known").splitlines()
-        if "Proxy" in line
-    ]
-    assert line == (
-        "    ProxyCommand sh -c 'ssh -o ConnectTimeout=10 -W localhost:2222 a"
-        " || ssh -o ConnectTimeout=10 -W /srv/lab1 -p 443 b'"
+    """Two bastions are tried one after the other; a socket last, by the account that may open it."""
+    ways = (Way(Destination.parse("t@b:443"), "/srv/lab1"), Way(Destination.parse("t@a"), "localhost:2222"))
+    machine = Machine("lab1", "alice", (), ways)
+
+    def way(*via: str) -> str:
+        lines = config([machine], "~/known", via).splitlines()
+        assert "    Port 2222" in lines
+        assert any("9.4" in line for line in lines)
+        return lines[-1].strip()
+
+    assert way() == (
+        "ProxyCommand sh -c 'ssh -o ConnectTimeout=10 -W localhost:2222 a"
+        " || ssh -o ConnectTimeout=10 -W /srv/lab1 -p 443 -l t b'"
     )
+    assert way("two", "one").endswith("-W localhost:2222 one || ssh -o ConnectTimeout=10 -W /srv/lab1 two'")

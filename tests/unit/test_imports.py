@@ -45,3 +45,18 @@ def test_the_python_interface_needs_the_standard_library_only() -> None:
     modules = loaded(every)
     assert {"scitex_ssh.api", "scitex_ssh.keys", "scitex_ssh.fleets"} <= modules
     assert modules & {"click", "pyinfra", "yaml", "gevent", "asyncio"} == set()
+
+
+def test_a_command_elsewhere_loads_nothing_of_set_up() -> None:
+    """Whoever runs many commands pays for the start of each."""
+    program = (
+        "import sys; from scitex_ssh.cli import entry\n"
+        "entry.run(['exec', '--dry-run', 'there', 'true']); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    modules = set(done.stdout.split())
+    assert "scitex_ssh.remote.command" in modules
+    assert (
+        modules & {"scitex_ssh.api", "scitex_ssh.keepers", "scitex_ssh.backends", "yaml", "pyinfra"} == set()
+    )

@@ -175,6 +175,52 @@ def test_a_hostile_client_gets_answers(home: Path) -> None:
     assert not list(home.glob("**/pwned"))
 
 
+WRONG: list[Any] = [
+    {"$ne": ""},
+    [[]],
+    "\0",
+    "-oProxyCommand=touch pwned",
+    "x" * 200_000,
+    2**70,
+]
+
+
+def test_no_tool_takes_what_it_cannot_mean(home: Path) -> None:
+    """Each argument of each tool in turn is a thing that it cannot be: no answer is a trace."""
+    allow(home)
+    path = home / ".scitex/ssh/config.yaml"
+    path.write_text("default: {tunnels: allow, exec: allow, copy: allow}\n")
+    given = {
+        "port": 2222,
+        "bastion_server": "u@gw.invalid",
+        "secret_key_path": "/no/such/key",
+        "action": "setup",
+        "host": "lab1.invalid",
+        "command": "true",
+        "sources": ["/etc/hostname"],
+        "target": "lab1.invalid:x",
+    }
+
+    async def conversation(client: Client[Any]) -> None:
+        for tool in await client.list_tools():
+            known = tool.input_schema["properties"]
+            needed = {name: given[name] for name in tool.input_schema.get("required", ())}
+            for name in known:
+                for value in WRONG:
+                    stale = {"digest": "0"} if "digest" in known else {}
+                    wrong = {**needed, **stale, name: value}
+                    answer = await client.call_tool(tool.name, wrong, raise_on_error=False)
+                    said = "".join(getattr(part, "text", "") for part in answer.content)
+                    assert "Traceback" not in said
+                    assert "[internal]" not in said, (tool.name, name, str(value)[:40], said)
+                    body = answer.structured_content or {}
+                    assert not body.get("applied")
+        assert await slugs(client, "tunnel_remove", port=2999) == ["no-such-tunnel"]
+
+    talk(home, conversation)
+    assert not list(home.glob("**/pwned"))
+
+
 def test_nothing_but_the_protocol_is_on_standard_output(home: Path) -> None:
     """Each line is one JSON-RPC message; words that are none do not end the server."""
     hello = {

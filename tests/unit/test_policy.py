@@ -146,6 +146,9 @@ def test_what_is_no_readable_file_denies(files: Files) -> None:
     files.user.unlink()
     files.user.symlink_to(files.user)
     assert refusal("exec", "lab1", consent=True) == "policy-unreadable"
+    with pytest.raises(PolicyError) as caught:
+        policy.check("exec", "lab1")
+    assert str(caught.value).count("cannot be read") == 1
     files.user.unlink()
     files.user.write_bytes(b"default: {exec: \xff}")
     assert refusal("exec", "lab1", consent=True) == "policy-broken"

@@ -263,6 +263,8 @@ begin() {
     trap tidy EXIT
     trap interrupted INT TERM
     trap hung_up HUP
+    # Whoever reads us ("| head") has enough: what was begun is brought to its end all the same.
+    trap 'exec >/dev/null' PIPE
     # Nobody may be listening any more to one that was detached; it goes on.
     if [ -n "${SCITEX_SSH_DETACHED-}" ]; then trap '' PIPE; fi
     if [ -n "${SCITEX_SSH_ROOTED-}" ]; then : >"$SCITEX_SSH_ROOTED"; fi

@@ -45,12 +45,12 @@ unit_command() {
     *) tell_unit "$1" "$2" "${2##*/}" ;;
     esac
 }
-# units_of_template KIND FILE: those that are enabled or that systemd has loaded, and have no file of their own.
+# units_of_template KIND FILE: those that are enabled or run, and have no file of their own.
 units_of_template() {
     older_kind=$1 older_user=${t_user-} stem=${2%.service}
     {
         for known in "${2%/*}"/*.wants/"${stem##*/}"?*.service; do [ ! -L "$known" ] || echo "${known##*/}"; done
-        older_manager list-units --all --plain --no-legend "${stem##*/}*.service" 2>/dev/null </dev/null | cut -d' ' -f1
+        older_manager list-units --state=active,activating,reloading --plain --no-legend "${stem##*/}*.service" 2>/dev/null </dev/null | cut -d' ' -f1
     } | sort -u | while IFS= read -r unit; do
         case $unit in "${stem##*/}"?*.service) [ -f "${2%/*}/$unit" ] || printf '%s\n' "$unit" ;; esac
     done
@@ -470,6 +470,8 @@ older_part() {
         rm -rf "$old"
         if [ -e "$older_place" ] || [ -L "$older_place" ]; then mv -f "$older_place" "$older_place.before-scitex-ssh"; fi
         older_manager daemon-reload
+        # autossh fails when it is stopped.
+        older_manager reset-failed "${older_place##*/}" 2>/dev/null || :
         ;;
     restore:*)
         [ ! -e "$old/retired" ] || restore_older
