@@ -130,7 +130,7 @@ def _quiet(_: object) -> None:
 
 def held(tunnel: Tunnel, flags: list[str]) -> int:
     """Run the tunnel's program in the foreground until somebody asks for its end; its exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDS:
         signal.signal(number, _interrupt)
     with forwards.started(tunnel, flags) as process:
         return _until_ended(process)
@@ -155,4 +155,10 @@ def _until_ended(process: subprocess.Popen[str]) -> int:
 
 
 def _interrupt(*_: object) -> NoReturn:
+    # Once: timeout(1) sends each word to end twice, and an impatient person, too.
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

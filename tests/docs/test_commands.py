@@ -7,6 +7,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import click
@@ -130,7 +131,7 @@ def test_python_examples_call_what_there_is() -> None:
                 continue
             for node in ast.walk(ast.parse(block.text.replace(", ...}", "}"))):
                 if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("scitex_ssh."):
-                    function = getattr(scitex_ssh, ast.unparse(node.func).partition(".")[2])
+                    function = attrgetter(ast.unparse(node.func).partition(".")[2])(scitex_ssh)
                     keywords = {each.arg: None for each in node.keywords if each.arg}
                     inspect.signature(function).bind(*node.args, **keywords)
                     seen += 1

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from .command import run
-from .hosts import Host
+from .hosts import PASSWORD, Host
+from .lab import Lab, together
 from .shell import Result
 from .test_bastion import clear, gatehouse
 from .test_pyinfra import executions
@@ -353,3 +354,31 @@ def test_a_clash_is_found_before_anything_is_touched(fleet: Fleet) -> None:
         assert f"[{slug}]" in said, said
         assert "Traceback" not in said, said
     assert clear is not None
+
+
+@pytest.mark.suites("bookworm")
+def test_distributions_side_by_side_and_sudo_with_a_password(equipped: World, tmp_path: Path) -> None:
+    """An old and a new one beside the bastion's, each asking for a password: still one command."""
+    with Lab() as lab:
+        bastion = lab.bastion("bastion", equipped.suite, boot=False)
+        old = lab.workstation("old", "bullseye", boot=False)
+        new = lab.workstation("new", "trixie", home=old.router, boot=False)
+        together(bastion.boot, old.boot, new.boot)
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet", "-f", str(tmp_path / "id"))
+        known = ""
+        for host, user in ((old, "alice"), (new, "alice"), (bastion, "dora")):
+            host.add_user(user, sudo="password")
+            host.authorize(user, (tmp_path / "id.pub").read_text().strip())
+            known += "".join(f"{host.address} {key}\n" for key in host.host_keys())
+        (tmp_path / "known").write_text(known)
+        fleet = Fleet(World("mixed", old, bastion, new), (old, new), tmp_path)
+        refused = fleet.deploy(fleet.inventory(), "--data", "_sudo_password=wrong", "-y")
+        assert refused.status != 0
+        assert "Traceback" not in refused.stdout + refused.stderr
+        (tmp_path / "password").write_text(f"{PASSWORD}\n")
+        password = ("--sudo-password-file", str(tmp_path / "password"))
+        applied = done(fleet.command("apply", *password))
+        assert PASSWORD not in applied.stdout + applied.stderr
+        for host in fleet.hosts:
+            assert done(fleet.visit(host.name)).stdout == f"alice\n{host.name}\n"
+        assert done(fleet.command("plan", *password)).stdout == "Nothing would change.\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -221,6 +222,26 @@ def test_a_block_of_python_holds_one(somebody: There) -> None:
     ):
         pytest.fail("it cannot stand")
     assert caught.value.slug == "key-missing"
+
+
+def test_an_end_asked_for_again_and_again_is_one_end(here: Here) -> None:
+    """As timeout(1) asks, or somebody in a hurry: what was held is gone, and all is well."""
+    (port,) = demo._free_ports(1)
+    wanted = ["-L", f"{port}:127.0.0.1:{here.there.port}"]
+    argv = [sys.executable, "-m", "scitex_ssh", "forward", *here.way, *wanted]
+    with subprocess.Popen(
+        argv, env=here.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while (line := process.stdout.readline()) != "Held until Ctrl-C.\n":
+            assert line, "it ended"
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.01)
+        assert process.stderr is not None
+        assert (process.returncode, process.stdout.read(), process.stderr.read()) == (0, "", "")
+    with pytest.raises(ConnectionRefusedError):
+        greeting(port)
 
 
 def test_what_holds_one_is_killed(somebody: There) -> None:
