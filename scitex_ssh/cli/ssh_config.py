@@ -52,7 +52,11 @@ def ssh_config(
     else:
         machines = clients.of_fleets() if fleet else [clients.machine(name)]
     if not machines:
-        why = f"{source} tells of no machine that has a port" if source else "no fleet was made from here"
+        why = (
+            f"{source} tells of no machine that has a port"
+            if source
+            else "no fleet was made from here: scitex-ssh fleet apply makes one"
+        )
         raise _wrong(why)
     block = "\n".join(clients.config(machine, via) for machine in machines)
     if as_json:
