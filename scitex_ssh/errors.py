@@ -28,8 +28,14 @@ class Exit(IntEnum):
 class Problem:
     """One entry of the catalogue.
 
-    ``sentence`` and ``next_move`` name their facts as ``{fact}``; the same text serves Python and the
-    generated shell programs, so a fact's name is a plain shell identifier.
+    The texts name their facts as ``{fact}``; the same text serves Python and the generated shell programs,
+    so a fact's name is a plain shell identifier.
+
+    Attributes:
+        slug: the stable name.
+        status: the exit status that a command ends with.
+        sentence: what went wrong, and why.
+        next_move: what to do about it.
     """
 
     slug: str
@@ -1337,6 +1343,17 @@ def _again(family: type[SSHError], slug: str, where: str, facts: dict[str, str])
 def fill(text: str, facts: Mapping[str, str]) -> str:
     """``text`` with each ``{fact}`` replaced; a fact nobody gave reads ``?``."""
     return re.sub(r"\{(\w+)\}", lambda match: facts.get(match.group(1), "?"), text)
+
+
+def explain(slug: str) -> Problem:
+    """The entry of the catalogue: what went wrong, and what to do next, with its facts in braces.
+
+    Raises:
+        InputError: for a slug that there is not.
+    """
+    if slug not in CATALOGUE:
+        raise InputError("usage", why=f"there is no error {slug!a}", command="scitex-ssh explain")
+    return CATALOGUE[slug]
 
 
 def error(slug: str, *, where: str = "", **facts: object) -> SSHError:
