@@ -348,7 +348,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "key-missing",
         Exit.CONFIGURATION,
         "there is no key file {key}.",
-        "give the right path with -s, or make a key: ssh-keygen -t ed25519 -f {key}.",
+        "give the right path, or make a key: ssh-keygen -t ed25519 -f {key}.",
     ),
     Problem(
         "key-unreadable",
@@ -1208,6 +1208,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         Exit.FAILED,
         "there is a file {path} already, and a key is never overwritten.",
         "choose another path, or put a new key in its place with scitex-ssh key rotate.",
+    ),
+    Problem(
+        "old-key-kept",
+        Exit.FAILED,
+        "{path} is the old key of a rotation that has come to its end, and is never overwritten.",
+        "delete it, or move it away; then do this again.",
     ),
     Problem(
         "bad-key-option",
