@@ -1187,7 +1187,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     Problem(
         "sync-deletes",
         Exit.REFUSED,
-        "{count} files would be deleted in {path}, and nobody is there to ask.",
+        "in {path} something would be deleted (files: {count}), and nobody is there to ask.",
         "look at them with --dry-run, then run the same command with --yes.",
     ),
     Problem(

@@ -14,7 +14,7 @@ from scitex_ssh.mcp import plans
 from scitex_ssh.plan.report import Event, Report
 from scitex_ssh.remote import CopyResult, SSHResult, copy_files, gate
 from scitex_ssh.remote.command import perform
-from scitex_ssh.remote.copy import Spot
+from scitex_ssh.remote.copy import Spot, permitted
 from scitex_ssh.remote.effective import effective
 from scitex_ssh.remote.session import NOTHING, Stdin
 from scitex_ssh.remote.way import Way
@@ -124,10 +124,7 @@ def copying(
     stop: threading.Event,
 ) -> plans.Call:
     """Plan, or do, one copy."""
-    spots = [Spot.of(each, (), jump) for each in (*sources, target)]
-    for spot in spots:
-        if spot.way is not None:
-            gate.check("copy", spot.way, consent=False)
+    *origins, into = permitted(sources, target, (), jump, consent=False)
 
     def progress(*_: object) -> None:
         if stop.is_set():
@@ -135,7 +132,6 @@ def copying(
 
     def call(dry_run: bool) -> plans.Told:
         if dry_run:
-            *origins, into = spots
             return _plan(*(f"copy {_told(each)} to {_told(into)}" for each in origins))
         return Copied(
             copy_files(

@@ -199,4 +199,5 @@ class _Lines:
 def shown(way: Way, command: str) -> Iterator[str]:
     """What a dry run says of a call."""
     yield f"would run on {way.host}: {command}"
-    yield "  " + shlex.join(["ssh", *way.flags, *way.host.arguments])
+    base = ["-F", way.base] if way.base else []
+    yield "  " + shlex.join(["ssh", *base, *way.flags, *way.host.arguments])
