@@ -18,6 +18,7 @@ from scitex_ssh.remote.copy import Spot, permitted
 from scitex_ssh.remote.effective import effective
 from scitex_ssh.remote.session import NOTHING, Stdin
 from scitex_ssh.remote.way import Way
+from scitex_ssh.remote.wrap import PARENT, wrapped
 
 # What an answer holds of each stream, in bytes: it is read by somebody who has only so much room.
 KEPT = 65536
@@ -72,6 +73,8 @@ def execution(
     """Plan, or do, one command on one host."""
     way = Way.of(host, (), jump)
     gate.check("exec", way, consent=False)
+    # What cannot be sent is not planned.
+    wrapped(command, PARENT)
 
     def call(dry_run: bool) -> plans.Told:
         if dry_run:

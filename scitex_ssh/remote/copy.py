@@ -35,10 +35,10 @@ class Spot:
     @classmethod
     def of(cls, text: str, ssh_opts: Sequence[str] = (), jump: str | None = None) -> Spot:
         """Read ``PATH`` or ``HOST:PATH`` as scp does: a colon with a slash before it is a part of a name."""
+        if not text or "\0" in text:
+            raise InputError("usage", why=f"{shown(text)} is no path", command="scitex-ssh copy")
         match = re.match(r"((?:[^/@:]+@)?\[[^/\]]+\]|[^/:\[][^/:]*):(.*)\Z", text, re.DOTALL)
         if match is None:
-            if not text or "\0" in text:
-                raise InputError("usage", why=f"{shown(text)} is no path", command="scitex-ssh copy")
             return cls(None, text)
         return cls(Way.of(match[1], ssh_opts, jump), _at_home(match[2]))
 

@@ -164,6 +164,14 @@ def test_json_is_one_object(there: There) -> None:
     ]
 
 
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("command", ["a\0b", "half a \ud800"])
+def test_a_command_that_no_command_line_holds_is_refused(there: There, command: str, plain: bool) -> None:
+    """Before anything is connected to."""
+    with pytest.raises(scitex_ssh.InputError, match="hold"):
+        scitex_ssh.exec_remote("nowhere.invalid", command, plain=plain)
+
+
 def test_a_dry_run_connects_to_nothing(there: There) -> None:
     """It names the host and the command."""
     done = there.cli("exec", "--dry-run", "nowhere.invalid", "rm -rf /")
