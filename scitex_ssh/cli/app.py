@@ -458,13 +458,14 @@ def doctor(
     described = {
         each: value for each, value in flags.items() if each not in ("port", "bastion", "secret_key", "name")
     }
-    asked = {"yes": yes, "accept_new": accept_new_host_key, "asking": not as_json and _terminal()}
+    asking = not as_json and _terminal()
+    take = partial(offers.taken, yes=yes, accept_new=accept_new_host_key, asking=asking)
     result = scitex_ssh.doctor(
         port,
         bastion,
         key,
         name=name,
-        fix=partial(offers.taken, **asked) if fix else False,
+        fix=take if fix else False,
         tell=offers.telling(_quiet if as_json else present.line),
         **described,
     )

@@ -54,7 +54,7 @@ def skill(name: str) -> Skill:
 
 
 def install(folder: str | os.PathLike[str]) -> list[tuple[Path, bool]]:
-    """Write each guide to ``FOLDER/NAME/SKILL.md``; the paths, and whether each was changed.
+    """Write each guide to ``FOLDER/scitex-ssh-NAME/SKILL.md``; the paths, and whether each was changed.
 
     Raises:
         TunnelError: ``skill-differs`` for a file there that is none of ours; then nothing is written.
