@@ -144,8 +144,9 @@ def rename(name: str, to: str) -> int:
         from scitex_ssh.gateway.machine import MachineName
     settings = _settings()
     store = _store(settings)
-    store.rename(name, MachineName(to), _who())
+    machine = store.rename(name, MachineName(to), _who())
     _changed(settings, store)
+    print(f"{machine.name} has port {machine.port or '-'}")
     return Exit.DONE
 
 
@@ -216,29 +217,28 @@ def script(url: str) -> int:
 @gateway.command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def backup(file: Path) -> int:
-    """Copy the database to FILE while the gateway runs. Put it back with the gateway stopped."""
-    import sqlite3
-
-    settings = _settings()
-    if not settings.database.startswith("sqlite:///"):
-        raise error(
-            "gateway-storage",
-            url=settings.database.partition(":")[0],
-            why="only SQLite is copied; use pg_dump",
-        )
-    if file.exists():
-        raise error("file-failed", path=file, why="it is there already")
-    _store(settings).engine.dispose()
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.close(descriptor)
-    source = sqlite3.connect(settings.database[len("sqlite:///") :])
-    target = sqlite3.connect(file)
-    try:
-        source.backup(target)
-    finally:
-        target.close()
-        source.close()
+    """Copy the database to FILE while the gateway runs."""
+    with _packages():
+        from scitex_ssh.gateway import backups
+    backups.save(_settings(), file)
     print(file)
+    return Exit.DONE
+
+
+@gateway.command("restore")
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+def restore(file: Path) -> int:
+    """Put a backup back while the gateway runs.
+
+    Machines, tokens and who is revoked are then as they were at the backup. What was there until now is
+    kept beside the database, and its path printed: restored, it undoes this.
+    """
+    with _packages():
+        from scitex_ssh.gateway import backups
+    settings = _settings()
+    former = backups.restore(settings, file)
+    _changed(settings, _store(settings))
+    print(f"what was there until now is {former}")
     return Exit.DONE
 
 
@@ -291,6 +291,7 @@ def forget(name: str) -> int:
         from scitex_ssh.gateway import secrets
     with _store().writing() as db:
         secrets.revoke(db, name)
+    print(f"{name} opens nothing any more")
     return Exit.DONE
 
 
