@@ -12,9 +12,11 @@ from pyinfra.api import DeployError
 from scitex_ssh.errors import InputError
 from scitex_ssh.facts.bastion import Bastion, Seen, Standing
 from scitex_ssh.facts.tunnels import Program, too_long
+from scitex_ssh.fleet_schema import FILLED
 from scitex_ssh.model import KeyPath, Port, Tunnel
 from scitex_ssh.model.fleet import Wish, allocate, host_name
 from scitex_ssh.model.host import HostName
+from scitex_ssh.model.text import shown
 from scitex_ssh.plan.program import bind
 from scitex_ssh.plan.report import Report
 
@@ -226,6 +228,7 @@ def _member(machine: Any, bastions: Mapping[str, Any]) -> tuple[Member | None, l
     probes: list[Tunnel] = []
     for index, each in enumerate(tunnels):
         probe = {"port": 1024, **each, "bastion": "t@b", "key": KEY} if isinstance(each, dict) else each
+        errors += _filled(each, f"{name}: tunnels[{index}]")
         described, wrong = Tunnel.from_mapping(probe, f"{name}: tunnels[{index}]")
         probes += described
         errors += wrong
@@ -241,6 +244,14 @@ def _member(machine: Any, bastions: Mapping[str, Any]) -> tuple[Member | None, l
         return None, errors
     called = HostName(named) if named else host_name(name)
     return Member(machine, called, bastion, tuple(tunnels), str(key)), []
+
+
+def _filled(tunnel: object, where: str) -> list[InputError]:
+    """An error for each field that is the host's to say: it would be passed over."""
+    given = tunnel if isinstance(tunnel, dict) else {}
+    why = "all tunnels of a host have that of the host, so say it there"
+    facts = [{"where": f"{where}.{each}", "value": shown(given[each])} for each in FILLED if each in given]
+    return [InputError("bad-fleet-field", why=why, **each) for each in facts]
 
 
 def _clashes(fleet: Fleet) -> list[InputError]:

@@ -138,11 +138,17 @@ limit_is() {
     file=$(limit_file) && file_is "$file" 644 root:root limit_text
 }
 put_limit() {
-    file=$(limit_file) && put_folder "${file%/*}" 755 root:root && put_file "$file" 644 root:root limit_text && reload_units
+    file=$(limit_file) && put_folder "${file%/*}" 755 root:root && put_file "$file" 644 root:root limit_text && limits_owed=1
 }
 # Its number is known as long as the account is.
 limit_is_gone() { file=$(limit_file) || return 0 && nothing_at "${file%/*}"; }
-drop_limit() { file=$(limit_file) && clear_away "${file%/*}" && { [ ! -d /run/systemd/system ] || reload_units; }; }
+drop_limit() { file=$(limit_file) && clear_away "${file%/*}" && limits_owed=1; }
+# settle_limits: systemd hears of them once for all hosts, since each time takes it long.
+settle_limits() {
+    [ -n "${limits_owed-}" ] && [ -d /run/systemd/system ] || return 0
+    limits_owed=
+    said=$(reload_units 2>&1) || problem bastion-step title="limits of the hosts' processes" why="${said:-it said nothing}"
+}
 
 # put_key_file OWNER: what the sessions of the line before were allowed, the new one may not allow.
 put_key_file() {

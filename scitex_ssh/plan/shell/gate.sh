@@ -3,7 +3,7 @@
 newline='
 '
 # What the tunnels' programs have to tidy up, and these have not.
-close_masters() { :; }
+close_masters() { settle_limits; }
 end_all_beside() { :; }
 restore_all() { :; }
 forget() { :; }
@@ -204,6 +204,7 @@ gate_authorize() {
         take_up "$number_of_host"
         authorize_one || :
     done
+    settle_limits
     # shellcheck disable=SC2086  # names
     [ "$dry_run" = 1 ] || [ -z "$done_with" ] || roster $done_with || :
 }
@@ -296,6 +297,7 @@ gate_revoke() {
         take_up "$number_of_host"
         revoke_one || :
     done
+    settle_limits
 }
 
 revoke_one() {
