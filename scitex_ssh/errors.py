@@ -691,6 +691,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "choose another port with -p.",
     ),
     Problem(
+        "port-of-tunnel",
+        Exit.PORT_TAKEN,
+        "the bastion's port {port} is held by the tunnel {name} of this machine.",
+        "change that one: -n {name}. Or choose another port with -p.",
+    ),
+    Problem(
         "port-stale",
         Exit.PORT_TAKEN,
         "the bastion's port {port} is held by a session that no longer answers.",

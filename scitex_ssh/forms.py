@@ -41,8 +41,9 @@ def render_tunnel(
 ) -> str:
     """A tunnel in another form, as text; no bastion is asked and nothing is touched.
 
-    With a port or a name alone it is one that stands here; else the one that is described. ``more`` are the
-    other fields of a description, as `setup` takes them.
+    With a port or a name alone it is one that stands here; else the one that is described. Of several, to a
+    bastion each, the text is one after the other. ``more`` are the other fields of a description, as `setup`
+    takes them.
 
     Args:
         form: ``argv`` (a word a line) and ``shell`` (one line) are one ssh command that needs no file of
@@ -109,28 +110,32 @@ def scripts(folder: str | os.PathLike[str]) -> list[Path]:
     return [into / name for name in shell.generic_scripts()]
 
 
-def text(tunnel: Tunnel, form: str) -> str:
-    """The tunnel in one of `FORMS`."""
-    if form == "argv":
-        return "\n".join(argv(tunnel)) + "\n"
+def text(tunnels: Sequence[Tunnel], form: str) -> str:
+    """The tunnels in one of `FORMS`, an empty line between two; a shell line is one by itself."""
     if form == "shell":
-        return shlex.join(argv(tunnel)) + "\n"
-    return _file(tunnel, form)
+        return "".join(shlex.join(argv(each)) + "\n" for each in tunnels)
+    if form == "argv":
+        return "\n".join("\n".join(argv(each)) + "\n" for each in tunnels)
+    return "\n".join(_file(each, form) for each in tunnels)
 
 
 def meant(
     port: object, bastion_server: object, secret_key_path: object, *, name: object, **more: object
-) -> Tunnel:
-    """The one that is described; with a port or a name alone the one that stands here, if one does."""
+) -> Sequence[Tunnel]:
+    """What is described; with a port or a name alone what stands here, if something does."""
     alone = bastion_server is None and secret_key_path is None and not more
     if alone and (port is not None or name is not None):
         wanted = str(api.named(port, name))
-        for each in standing.tunnels():
-            if each.description and (each.name == wanted or (name is None and wanted in each.ports)):
-                return _recalled(each)
+        found = [
+            _recalled(each)
+            for each in standing.tunnels()
+            if each.description and (each.name == wanted or (name is None and wanted in each.ports))
+        ]
+        if found:
+            return found
         if defaults.of("bastion").value is None or defaults.of("key").value is None:
             raise error("no-such-tunnel", name=wanted)
-    return api.described(port, bastion_server, secret_key_path, name=name, **more)
+    return api.each_described(port, bastion_server, secret_key_path, name=name, **more)
 
 
 def _recalled(stands: standing.Standing) -> Tunnel:

@@ -124,6 +124,9 @@ def test_a_jump_host_is_passed(there: There) -> None:
     """By -J, and by the configuration; the jump's ssh reads the same configuration."""
     assert there.cli("exec", "-J", "there", "there2", "echo in").stdout == b"in\n"
     assert there.cli("exec", "behind", "echo in").stdout == b"in\n"
+    assert there.cli("probe", "-J", "there", "there2").stdout == b"reachable  there2\n"
+    lost = there.cli("probe", "-J", "nowhere.invalid", "there2")
+    assert (lost.returncode, b"the name nowhere.invalid does not resolve" in lost.stderr) == (2, True)
 
 
 def test_many_hosts_at_once(there: There) -> None:
