@@ -66,7 +66,7 @@ def enrol(
     """Enrol this machine at a gateway, or let it come back; what it is given is what `setup` wants.
 
     Args:
-        url: ``ssh://[user@]host[:port]`` or ``https://host[:port]``.
+        url: ``ssh://enrol@bastion.example.com``, or ``https://gw.example.com:12000``.
         token: a join token; a machine that the gateway knows needs none.
         name: what the gateway is to call it; by default its host name.
         key: the private key; by default one of this gateway's own in ``~/.ssh``. Made where it is not there;
