@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from scitex_ssh import api, defaults
@@ -25,7 +27,7 @@ FILES = {
     "json": ("description", ("systemd",)),
 }
 FORMS = ("argv", "shell", *FILES)
-ACTIONS = ("setup", "status", "remove")
+ACTIONS = ("setup", "status", "remove", "bastion")
 
 
 def render_tunnel(
@@ -69,8 +71,9 @@ def script(
     """The POSIX script that does it on a machine without Python; nothing is run here.
 
     Args:
-        action: ``setup``, ``status`` or ``remove``. The first takes what `setup` takes; the others a port or
-            a name, and ``status`` without one shows all.
+        action: ``setup``, ``status``, ``remove`` or ``bastion``. The first takes what `setup` takes; the
+            next two a port or a name, and ``status`` without one shows all; the last nothing: its script is
+            told the word of ``scitex-ssh bastion`` when it is run.
 
     Raises:
         InputError: for input that cannot be right.
@@ -78,6 +81,11 @@ def script(
     if action not in ACTIONS:
         why = f"{shown(action)} is not what a script does: {', '.join(ACTIONS)} are"
         raise InputError("usage", why=why, command="scitex-ssh script")
+    if action == "bastion":
+        if any(each is not None for each in (port, bastion_server, secret_key_path, name, *more.values())):
+            why = "the script of a bastion is told its hosts when it is run"
+            raise InputError("usage", why=why, command="scitex-ssh script")
+        return shell.bastion()
     wanted: Sequence[Tunnel | TunnelName | Port]
     if action == "setup":
         wanted = api.each_described(port, bastion_server, secret_key_path, name=name, **more)
@@ -86,6 +94,20 @@ def script(
     else:
         wanted = [api.named(port, name)]
     return shell.baked(action, wanted)
+
+
+def scripts(folder: str | os.PathLike[str]) -> list[Path]:
+    """Write the generic scripts, which are told their tunnel by flags, to a folder; their paths.
+
+    Raises:
+        OSError: where one cannot be written.
+    """
+    into = Path(folder)
+    into.mkdir(parents=True, exist_ok=True)
+    for name, program in shell.generic_scripts().items():
+        (into / name).write_text(program, encoding="utf-8")
+        (into / name).chmod(0o755)
+    return [into / name for name in shell.generic_scripts()]
 
 
 def text(tunnels: Sequence[Tunnel], form: str) -> str:
