@@ -214,6 +214,7 @@ INTERNAL = {
     # The caller's XDG folders, for root.
     "SCITEX_SSH_CONFIG_HOME",
     "SCITEX_SSH_STATE_HOME",
+    "SCITEX_SSH_ZDOTDIR",
     "SCITEX_SSH_STOP",
 }
 
