@@ -828,6 +828,7 @@ IN_PYTHON = {
     "gateway list": 'scitex_ssh.gateways.machines("active")',
     "gateway log": "scitex_ssh.gateways.audit(limit=20)",
     "gateway rename": 'scitex_ssh.gateways.rename("lab1", "lab2")',
+    "gateway restore": 'scitex_ssh.gateways.restore("gateway.db")',
     "gateway revoke": 'scitex_ssh.gateways.revoke("lab1")',
     "gateway script": 'scitex_ssh.gateways.script("ssh://enrol@bastion")',
     "gateway show": 'scitex_ssh.gateways.machine("lab1"), scitex_ssh.gateways.connect("lab1")',

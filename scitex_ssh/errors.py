@@ -172,6 +172,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "give each tunnel a port, or a name, of its own.",
     ),
     Problem(
+        "tunnels-too-long",
+        Exit.USAGE,
+        "what is said of this host's tunnels makes a command of {size} bytes, and Linux takes {most}.",
+        "give the host fewer tunnels or shorter values (a hook in a file of its own), or run setup on it.",
+    ),
+    Problem(
         "port-clash",
         Exit.USAGE,
         "port {port} is {other}'s, and {name} wants it too.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
@@ -11,14 +11,17 @@ from pyinfra.api import DeployError
 
 from scitex_ssh.errors import InputError
 from scitex_ssh.facts.bastion import Bastion, Seen, Standing
-from scitex_ssh.facts.tunnels import Program
+from scitex_ssh.facts.tunnels import Program, too_long
+from scitex_ssh.fleet_schema import FILLED
 from scitex_ssh.model import KeyPath, Port, Tunnel
 from scitex_ssh.model.fleet import Wish, allocate, host_name
 from scitex_ssh.model.host import HostName
+from scitex_ssh.model.text import shown
 from scitex_ssh.plan.program import bind
 from scitex_ssh.plan.report import Report
 
 KEY = "~/.ssh/scitex-ssh_ed25519"
+Given = tuple[dict[str, list[Port]], list[InputError]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Fleet:
         seen: what was first seen of a host.
         keys: the public half of each host's key.
         told: hosts whose line on a bastion was changed since they were seen.
-        logins: how the operator's ssh logs in to a bastion (`scitex_ssh.fleet_client.Login`), or None.
+        logins: how the operator's ssh logs in to a bastion (`scitex_ssh.fleet_client.Login`), or None; ask
+            `login`.
         refused: bastions that have something on record which the inventory contradicts.
     """
 
@@ -76,6 +80,8 @@ class Fleet:
     # Whichever greenlet asks first looks, and the others wait for what it saw.
     _looking: Any = field(default_factory=RLock, repr=False)
     _seeing: dict[str, Any] = field(default_factory=dict, repr=False)
+    # What the looks at all bastions were when ports were last given, and what came of it.
+    _given: dict[str, tuple[list[Report], Given]] = field(default_factory=dict, repr=False)
 
     def of_bastion(self, name: str) -> list[Member]:
         """The hosts of one bastion, by name."""
@@ -110,14 +116,30 @@ class Fleet:
                 self.keys[name] = self.seen[name].public
             return self.seen[name]
 
+    def login(self, name: str, ask: Callable[[Any], Any]) -> Any:
+        """How the operator's ssh logs in to a bastion, asked of ssh once."""
+        with self._looking:
+            if name not in self.logins:
+                self.logins[name] = ask(self.bastions[name])
+            return self.logins[name]
+
     def ports(self, name: str) -> dict[str, list[Port]]:
         """The ports of every host of a bastion; `DeployError` with every clash."""
-        recorded = {guest.name: guest.ports for guest in self.look(name).guests}
-        wishes: dict[str, tuple[Wish, ...]] = {m.name: m.wishes for m in self.of_bastion(name)}
-        ports, errors = allocate(wishes, {**self._brought(name, recorded), **recorded})
+        ports, errors = self._ports(name)
         if errors and name not in self.refused:
             raise DeployError(said(errors))
         return ports
+
+    def _ports(self, name: str) -> Given:
+        """Given once for all hosts, and not for each: it goes through all of them."""
+        looks = [self.look(each) for each in self.bastions]
+        known = self._given.get(name)
+        if known is None or any(then is not now for then, now in zip(known[0], looks)):
+            recorded = {guest.name: guest.ports for guest in self.look(name).guests}
+            wishes: dict[str, tuple[Wish, ...]] = {m.name: m.wishes for m in self.of_bastion(name)}
+            given = allocate(wishes, {**self._brought(name, recorded), **recorded})
+            known = self._given[name] = (looks, given)
+        return known[1]
 
     def _brought(self, name: str, recorded: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """The ports that hosts bring along from other bastions, where nobody has them here."""
@@ -203,9 +225,15 @@ def _member(machine: Any, bastions: Mapping[str, Any]) -> tuple[Member | None, l
     tunnels = [{}] if tunnels is None else tunnels
     # Anything but a list is one bad tunnel, and reported as such.
     tunnels = list(tunnels) if isinstance(tunnels, (list, tuple)) else [tunnels]
+    probes: list[Tunnel] = []
     for index, each in enumerate(tunnels):
         probe = {"port": 1024, **each, "bastion": "t@b", "key": KEY} if isinstance(each, dict) else each
-        errors += Tunnel.from_mapping(probe, f"{name}: tunnels[{index}]")[1]
+        errors += _filled(each, f"{name}: tunnels[{index}]")
+        described, wrong = Tunnel.from_mapping(probe, f"{name}: tunnels[{index}]")
+        probes += described
+        errors += wrong
+    long = too_long(f"{name}: tunnels", probes)
+    errors += [] if long is None else [long]
     key = machine.data.get("key") or KEY
     for field_, kind, value in (("host_name", HostName, named), ("key", KeyPath, key)):
         try:
@@ -216,6 +244,14 @@ def _member(machine: Any, bastions: Mapping[str, Any]) -> tuple[Member | None, l
         return None, errors
     called = HostName(named) if named else host_name(name)
     return Member(machine, called, bastion, tuple(tunnels), str(key)), []
+
+
+def _filled(tunnel: object, where: str) -> list[InputError]:
+    """An error for each field that is the host's to say: it would be passed over."""
+    given = tunnel if isinstance(tunnel, dict) else {}
+    why = "all tunnels of a host have that of the host, so say it there"
+    facts = [{"where": f"{where}.{each}", "value": shown(given[each])} for each in FILLED if each in given]
+    return [InputError("bad-fleet-field", why=why, **each) for each in facts]
 
 
 def _clashes(fleet: Fleet) -> list[InputError]:

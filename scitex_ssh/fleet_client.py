@@ -88,10 +88,7 @@ def files(fleet: Fleet, member: Member, user: str) -> dict[Path, str]:
     blocks = {name: config([machine], f"{FOLDER}/{name}.known_hosts", [through])}
     # By its port as well, for programs that know no HostKeyAlias.
     pins = {name: "".join(f"{name},[localhost]:{port} {key}\n" for key in machine.host_keys)}
-    # Asked of ssh once, and not for each host.
-    if member.bastion not in fleet.logins:
-        fleet.logins[member.bastion] = login(gate)
-    entry = fleet.logins[member.bastion]
+    entry = fleet.login(member.bastion, login)
     if entry is not None:
         blocks[through] = _bastion(through, entry)
         known = f"[{entry.host}]:{entry.port}" if entry.port not in ("", "22") else entry.host

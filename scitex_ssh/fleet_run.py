@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +22,10 @@ from scitex_ssh.errors import InputError
 from scitex_ssh.facts.tunnels import Tunnels
 from scitex_ssh.fleet import examine
 from scitex_ssh.fleet_file import Machine
-from scitex_ssh.operations import summary
+from scitex_ssh.operations import connections, summary
 
 Tell = Callable[[str, str, str], None]
+_PAINT = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass
@@ -73,17 +75,19 @@ class _Words(logging.Handler):
 
     def __init__(self, hosts: Iterable[Any], tell: Tell) -> None:
         super().__init__(logging.INFO)
-        self.hosts = list(hosts)
+        self.hosts = {str(host.name): host for host in hosts}
         self.tell = tell
         self.last: dict[str, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line."""
         text = record.getMessage()
-        for host in self.hosts:
-            if text.startswith(host.print_prefix):
-                self.hear(str(host.name), text[len(host.print_prefix) :].rstrip(), record.levelno)
-                return
+        # "[NAME] ...", in whichever colour.
+        name = _PAINT.sub("", text).partition("] ")[0].removeprefix("[")
+        if name in self.hosts:
+            prefix = self.hosts[name].print_prefix
+            if text.startswith(prefix):
+                self.hear(name, text[len(prefix) :].rstrip(), record.levelno)
 
     def hear(self, name: str, words: str, level: int) -> None:
         """What is said of one machine."""
@@ -151,6 +155,7 @@ def run(
     finally:
         logger.removeHandler(words)
         disconnect_all(state)
+        connections.close(inventory)
     outcome.unreached, outcome.failed = summary.left_out(state)
     return outcome
 

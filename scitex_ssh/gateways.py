@@ -39,6 +39,7 @@ __all__ = [
     "machine",
     "machines",
     "rename",
+    "restore",
     "revoke",
     "revoke_token",
     "script",
@@ -271,29 +272,30 @@ def backup(file: str | os.PathLike[str]) -> Path:
     """Copy the database to a new file, readable by its owner alone, while the gateway runs; that path.
 
     Raises:
-        SSHError: ``gateway-storage`` where it is not SQLite; ``file-failed`` where the file is there already.
-        OSError: where it cannot be written.
+        SSHError: ``gateway-storage`` where it is not SQLite; ``file-failed`` where the file is there already,
+            or cannot be written.
     """
-    import sqlite3
+    with packages():
+        from scitex_ssh.gateway import backups
+    backups.save(settings(), Path(file))
+    return Path(file)
 
-    path = Path(file)
-    database = settings().database
-    if not database.startswith("sqlite:///"):
-        why = "only SQLite is copied; use pg_dump"
-        raise error("gateway-storage", url=database.partition(":")[0], why=why)
-    if path.exists():
-        raise error("file-failed", path=path, why="it is there already")
-    with _gateway():
-        """Its tables are there, and of this version."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    source = sqlite3.connect(database[len("sqlite:///") :])
-    target = sqlite3.connect(path)
-    try:
-        source.backup(target)
-    finally:
-        target.close()
-        source.close()
-    return path
+
+def restore(file: str | os.PathLike[str]) -> Path:
+    """Put a backup back while the gateway runs; where the state until now was saved.
+
+    Raises:
+        SSHError: ``gateway-storage`` where it is not SQLite, or the file is no backup or one of a newer
+            version; ``file-failed``. Nothing has changed then.
+    """
+    with packages():
+        from scitex_ssh.gateway import backups
+    former = backups.restore(settings(), Path(file))
+    with _gateway() as (here, store):
+        from scitex_ssh.gateway import upkeep
+
+        upkeep.write_keys(here, store)
+    return former
 
 
 def install(*, http: bool = False, dry_run: bool = False) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import warnings
@@ -110,18 +109,7 @@ def _run(word: str, file: Path, password: Any, as_json: bool) -> int:
     if problem is not None and not as_json:
         sys.stdout.flush()
         present.error(problem)
-    _leave(status)
     return status
-
-
-def _leave(status: int) -> None:
-    """End the process here and now.
-
-    At its usual end paramiko's connections wait, now and then for ever, for threads that gevent runs no more.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 def _need_pyinfra() -> None:

@@ -103,7 +103,8 @@ def approve(name: str) -> int:
 @click.argument("to")
 def rename(name: str, to: str) -> int:
     """Call a machine by another name."""
-    gateways.rename(name, to)
+    machine = gateways.rename(name, to)
+    print(f"{machine.name} has port {machine.port or '-'}")
     return Exit.DONE
 
 
@@ -151,8 +152,20 @@ def script(url: str) -> int:
 @gateway.command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def backup(file: Path) -> int:
-    """Copy the database to FILE while the gateway runs. Put it back with the gateway stopped."""
+    """Copy the database to FILE while the gateway runs."""
     print(gateways.backup(file))
+    return Exit.DONE
+
+
+@gateway.command("restore")
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+def restore(file: Path) -> int:
+    """Put a backup back while the gateway runs.
+
+    Machines, tokens and who is revoked are then as they were at the backup. What was there until now is
+    kept beside the database, and its path printed: restored, it undoes this.
+    """
+    print(f"what was there until now is {gateways.restore(file)}")
     return Exit.DONE
 
 
@@ -190,6 +203,7 @@ def tokens() -> int:
 def forget(name: str) -> int:
     """End a token. Machines that enrolled with it stay."""
     gateways.revoke_token(name)
+    print(f"{name} opens nothing any more")
     return Exit.DONE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyinfra.api import FactBase, QuoteString, StringCommand
@@ -26,6 +26,21 @@ class Gate:
         return StringCommand(
             "sh", "-c", QuoteString(unpacking(bastion_program())), "scitex-ssh", self.word, *flags
         )
+
+
+def in_turn(parts: Iterable[Sequence[str]], most: int = 64 * 1024) -> Iterator[list[str]]:
+    """The flags of hosts, each host's whole, in as many commands as they need: one takes some hundreds."""
+    flags: list[str] = []
+    length = 0
+    for part in parts:
+        # Quotes are quoted anew for each shell on the way: ssh's, sudo's and ours.
+        size = sum(len(flag) + (40 if " " in flag else 1) for flag in part)
+        if flags and length + size > most:
+            yield flags
+            flags, length = [], 0
+        flags, length = [*flags, *part], length + size
+    if flags:
+        yield flags
 
 
 class BastionDrift(FactBase[Report]):

@@ -12,7 +12,7 @@ from scitex_ssh import client_files
 from scitex_ssh import fleet as fleets
 from scitex_ssh import fleet_client as clients
 from scitex_ssh.errors import error
-from scitex_ssh.facts.bastion import BastionDrift, Gate, TunnelKey, key_command
+from scitex_ssh.facts.bastion import BastionDrift, Gate, TunnelKey, in_turn, key_command
 from scitex_ssh.facts.tunnels import Program
 from scitex_ssh.model import Port
 from scitex_ssh.operations.bastion import converge as gate_converge
@@ -109,8 +109,9 @@ def hosts_authorized(beside: bool = False) -> Commands:
     if not due:
         host.noop("every host has its line")
         return
-    flags = [*host_flags(due), *(["--keep"] if keep else []), *(["--plain"] if fleet.plain(name) else [])]
-    yield Gate("authorize", tuple(flags)).command()
+    more = [*(["--keep"] if keep else []), *(["--plain"] if fleet.plain(name) else [])]
+    for flags in in_turn(host_flags([each]) for each in due):
+        yield Gate("authorize", (*flags, *more)).command()
     names = {each["name"] for each in due}
     fleet.told |= {str(m.machine.name) for m in fleet.of_bastion(name) if m.name in names}
     fleet.look(name, anew=True)
@@ -216,7 +217,8 @@ def revoked(moved: bool = False) -> Commands:
         return
     if not state.is_executing:
         logger.info(f"{host.print_prefix}would-change: no key, session or port of {', '.join(sorted(gone))}")
-    yield Lasting(Gate("revoke", (*(f"--name={each}" for each in sorted(gone)), *plain)).command())
+    for flags in in_turn([f"--name={each}"] for each in sorted(gone)):
+        yield Lasting(Gate("revoke", (*flags, *plain)).command())
 
 
 @operation()

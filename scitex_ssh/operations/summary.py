@@ -9,6 +9,8 @@ from typing import Any
 
 from pyinfra import inventory, logger
 
+from scitex_ssh.operations import connections
+
 Tunnel = Mapping[str, object]
 
 _rows: dict[str, list[Tunnel]] = {}
@@ -85,11 +87,14 @@ def as_dict(rows: Mapping[str, Iterable[Tunnel]], unreached: Iterable[str]) -> d
     }
 
 
-def _once(kind: str, say: Any, *arguments: object) -> None:
+def _once(kind: str, say: Any, run: Any, *arguments: object) -> None:
     # The body of a deploy runs once for each host.
     if not silent and kind not in _due:
         _due.add(kind)
-        atexit.register(say, *arguments)
+        # What is registered last is called first: words, and then an end.
+        if len(_due) == 1:
+            atexit.register(connections.close, run.inventory)
+        atexit.register(say, run, *arguments)
 
 
 def _summarise(run: Any) -> None:

@@ -12,7 +12,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import OperationValueError, StringCommand, operation
 
 from scitex_ssh.errors import InputError
-from scitex_ssh.facts.tunnels import Drift, Program
+from scitex_ssh.facts.tunnels import Drift, Program, too_long
 from scitex_ssh.model import Port, Tunnel, TunnelName
 from scitex_ssh.operations.lasting import Lasting
 from scitex_ssh.plan.program import bind, which
@@ -175,6 +175,8 @@ def read_all(
                     errors.append(InputError("name-twice", where=where, name=each.name, other=first))
                 taken.setdefault(each.name, index)
                 wanted[name].append(each)
+        long = too_long(f"{name}: tunnels", wanted[name])
+        errors += [] if long is None else [long]
     return wanted, errors
 
 

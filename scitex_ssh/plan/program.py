@@ -54,6 +54,7 @@ def body(
     modules: Iterable[str] = MODULES,
     granted: str = "",
     version: str,
+    bare: bool = False,
 ) -> str:
     """What a program for any tunnels begins with: all of it but its `ending`.
 
@@ -65,6 +66,7 @@ def body(
         granted: what whoever makes it has read in the policy: ``1`` (allowed), ``unset`` (nothing is
             said); "" where the program has to read it on the host.
         version: what ``--version`` says.
+        bare: without the comments of the prelude, for a program that nobody reads.
     """
     texts = {name: text for plan in plans.values() for name, text in plan.texts.items()}
     parts = [
@@ -75,7 +77,7 @@ def body(
         "LC_ALL=C",
         "export LC_ALL",
         f"version={version}",
-        *(module(name) for name in (*modules, *extra)),
+        *(_bare(module(name)) if bare else module(name) for name in (*modules, *extra)),
         *(_text(name, text) for name, text in {**texts, **fragments}.items()),
         _plans(plans),
         _explain(CATALOGUE.values()),
@@ -95,6 +97,11 @@ def ending(entry: str, tunnels: Iterable[Binding] = ()) -> str:
 def module(name: str) -> str:
     """One file of the prelude, as it is."""
     return files("scitex_ssh.plan").joinpath(f"shell/{name}.sh").read_text(encoding="utf-8")
+
+
+def _bare(text: str) -> str:
+    """Without the lines that are comments; in no file of the prelude does a text hold such a line."""
+    return re.sub(r"(?m)^[ \t]*#.*\n", "", text)
 
 
 def _text(name: str, text: Template) -> str:

@@ -1,10 +1,11 @@
 """How long does a fleet take, from nothing to proven tunnels? Beside raw ssh and ansible-core, in the lab.
 
-    build/dev bench fleet [--hosts 1,10,50,200] [--parallel 40] [--ansible VENV] [--json FILE]
+    build/dev bench fleet [--hosts 1,10,50,200] [--parallel 40] [--ansible VENV] [--limit 900] [--json FILE]
 
 A host is an account of one machine of the lab with an sshd, a key and a supervised tunnel of its own, kept
 without root (nohup); so all hosts share that machine's processors with this one, which real hosts would not,
-and what costs processor time on the other end looks dearer than it is. The rows:
+and what costs processor time on the other end looks dearer than it is. The hosts' sshds go without PAM, whose
+systemd would start a manager for each account at each login. The rows:
 
 - first: from nothing (bastion set up, keys made, accounts and lines, tunnels, each proven)
 - again: nothing is to be done
@@ -14,6 +15,9 @@ Raw ssh does the same round trips, one connection each, by xargs -P: on a first 
 those of the bastion, else one a host. The ansible playbook makes the key, has the bastion authorise it and
 runs the same set-up program, with pipelining and as many forks. VENV is a folder with ansible-core in it;
 without it, one is made with pip.
+
+Each time is told on stderr as soon as it is known, and FILE is written anew with it. What has not ended after
+the limit, or fails, is told as such, its later rows are left out, and the others go on.
 """
 
 from __future__ import annotations
@@ -21,10 +25,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,28 +45,40 @@ from scitex_ssh.model.fleet import Wish, allocate  # noqa: E402
 from scitex_ssh.plan.program import bind  # noqa: E402
 from tests.lab.command import run  # noqa: E402
 from tests.lab.lab import Lab  # noqa: E402
-from tests.lab.test_bastion import clear  # noqa: E402
 from tests.lab.tunnels import AT_HOME  # noqa: E402
 from tests.lab.world import World, inhabited  # noqa: E402
 
 KEY = "~/.ssh/scitex-ssh_ed25519"
 ROWS = ("first", "again", "one")
 DEPLOY = str(ROOT / "deploys/fleet.py")
-# The ports of the hosts' sshds, below those that the kernel gives away by itself, and how many there may be.
-FIRST, MOST = 10000, 400
+# The ports of the hosts' sshds, below those that the kernel gives away by itself.
+FIRST = 10000
+
+
+# A bastion as it was, also where hundreds of hosts were let in.
+CLEAR = r"""
+pkill -KILL -u "$(getent passwd | sed -n 's/^\(t-[a-z0-9-]*\|scitex-ssh\):.*/\1/p' | paste -s -d ,)"
+sed -i '/^t-[a-z0-9-]*:/d; /^scitex-ssh:/d' /etc/passwd /etc/shadow /etc/group /etc/gshadow
+rm -rf /etc/ssh/scitex-ssh /etc/ssh/sshd_config.d/10-scitex-ssh.conf /etc/systemd/system/user-*.slice.d \
+    /usr/local/lib/scitex-ssh /var/lib/scitex-ssh
+systemctl reload ssh
+systemctl daemon-reload
+systemctl reset-failed 'user@*'
+sleep 1
+"""
+
+
+class Missed(Exception):
+    """A row that there is no time for, in words."""
 
 
 class Fleet:
     """A bastion, and as many hosts as are asked for."""
 
-    def __init__(self, world: World, folder: Path, parallel: int) -> None:
-        self.world, self.folder, self.parallel = world, folder, parallel
+    def __init__(self, world: World, folder: Path, parallel: int, limit: float) -> None:
+        self.world, self.folder, self.parallel, self.limit = world, folder, parallel, limit
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet", "-f", str(folder / "id"))
         self.public = (folder / "id.pub").read_text().strip()
-        known = [f"{h.address} {key}\n" for h in world.hosts for key in h.host_keys()]
-        keys, address = world.workstation.host_keys(), world.workstation.address
-        known += [f"[{address}]:{FIRST + number} {key}\n" for number in range(1, MOST + 1) for key in keys]
-        (folder / "known").write_text("".join(known))
         world.bastion.add_user("dora", sudo="nopasswd")
         world.bastion.authorize("dora", self.public)
         # Raw ssh comes with all hosts at once before any set-up has sized sshd for them.
@@ -78,9 +96,15 @@ class Fleet:
             install -d -m 700 -o $name -g $name /home/$name/.ssh
             echo "$PUBLIC" >/home/$name/.ssh/authorized_keys
             port=$((FIRST + ${name#h}))
-            [ -e /run/bench-$name.pid ] || /usr/sbin/sshd -p $port -o PidFile=/run/bench-$name.pid
+            note=/run/bench-$name.pid
+            [ -e $note ] || /usr/sbin/sshd -p $port -o UsePAM=no -o PidFile=$note
         done
         """
+        world = self.world
+        keys, address = world.workstation.host_keys(), world.workstation.address
+        known = [f"{h.address} {key}\n" for h in world.hosts for key in h.host_keys()]
+        known += [f"[{address}]:{port_of(name)} {key}\n" for name in names for key in keys]
+        (self.folder / "known").write_text("".join(known))
         text = f"NAMES='{' '.join(names)}' PUBLIC='{self.public}' FIRST={FIRST}\n{script}"
         self.world.workstation.sh(text, timeout=600)
         return names
@@ -88,13 +112,13 @@ class Fleet:
     def sweep(self, names: list[str]) -> None:
         """Take everything away that a first run makes."""
         text = """
+        pkill -KILL -u "$(echo $NAMES | tr ' ' ,)"
         for name in $NAMES; do
-            pkill -KILL -u $name
-            rm -rf /home/$name/.ssh/scitex-ssh* /home/$name/.config /home/$name/.local
+            rm -rf /home/$name/.ssh/scitex-ssh* /home/$name/.config /home/$name/.local /home/$name/.cache
         done
         """
         self.world.workstation.sh(f"NAMES='{' '.join(names)}'\n{text}", check=False, timeout=300)
-        clear(self.world.bastion)
+        self.world.bastion.sh(CLEAR, check=False, timeout=300)
 
     def inventory(self, names: list[str], changed: str = "") -> Path:
         """Write pyinfra's inventory; one host may have another keepalive."""
@@ -117,23 +141,40 @@ class Fleet:
         return path
 
     def call(self, *words: str | Path, **environment: str) -> float:
-        """How long a command takes, from where the hosts are reached; it must succeed."""
+        """How long a command takes, from where hosts are reached; `Missed` if it fails or does not end."""
         assert self.world.workstation.router is not None
         netns = ("ip", "netns", "exec", self.world.workstation.router.namespace)
         home = ("unshare", "-m", "sh", "-c", AT_HOME, str(self.folder / "ssh"))
-        began = time.monotonic()
-        done = subprocess.run(
-            [*netns, *home, *map(str, words)],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        took = time.monotonic() - began
-        if done.returncode:
-            raise SystemExit(f"bench: {words[0]} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        # Into a file: a connection that is kept for the next command would hold a pipe open.
+        with (self.folder / "said").open("w+", encoding="utf-8") as said:
+            began = time.monotonic()
+            process = subprocess.Popen(
+                [*netns, *home, *map(str, words)],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                status = process.wait(self.limit)
+            except subprocess.TimeoutExpired:
+                raise Missed(f"not ended after {self.limit:.0f} s") from None
+            finally:
+                took = time.monotonic() - began
+                _end(process)
+            said.seek(0)
+            if status:
+                raise Missed(f"ended with {status}:\n{said.read()[-4000:]}")
         return took
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command, and all that it left behind."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def port_of(name: str) -> int:
@@ -269,45 +310,61 @@ def main() -> int:
     parser.add_argument("--parallel", type=int, default=40, metavar="N", help="hosts at once, for all alike")
     parser.add_argument("--ansible", type=Path, metavar="VENV", help="where ansible-core is")
     parser.add_argument("--without", default="", metavar="A,B", help="leave out: ours, raw, ansible")
+    parser.add_argument("--limit", type=float, default=900, metavar="S", help="seconds that one row may take")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
     parser.add_argument("--suite", default="bookworm", metavar="SUITE")
     options = parser.parse_args()
-    found: list[dict[str, object]] = []
+    without = options.without.split(",")
+    rows: list[dict[str, object]] = []
     print(f"Load of this machine before: {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors.\n")
     print("| hosts | run | ours, s | raw ssh, s | ansible, s | raw / ours | ansible / ours | load |")
-    print("|---:|---|---:|---:|---:|---:|---:|---:|")
+    print("|---:|---|---:|---:|---:|---:|---:|---:|", flush=True)
     with TemporaryDirectory() as folder, Lab() as lab, inhabited(lab, options.suite) as world:
-        fleet = Fleet(world, Path(folder), options.parallel)
-        venv = options.ansible or _venv(Path(folder) / "venv")
+        fleet = Fleet(world, Path(folder), options.parallel, options.limit)
+        venv = options.ansible
+        if venv is None and "ansible" not in without:
+            venv = _venv(Path(folder) / "venv")
         for count in map(int, options.hosts.split(",")):
             names = fleet.people(count)
             # Their texts are what the playbook runs, too.
             contenders = {"raw": raw(fleet, names), "ours": ours(fleet, names)}
-            contenders["ansible"] = ansible(fleet, names, venv)
-            times: dict[str, dict[str, float]] = {row: {} for row in ROWS}
-            for name, once in contenders.items():
-                if name in options.without.split(","):
-                    continue
+            if venv is not None:
+                contenders["ansible"] = ansible(fleet, names, venv)
+            found = [{"hosts": count, "run": row, "load": os.getloadavg()[0]} for row in ROWS]
+            rows += found
+            for name in [each for each in contenders if each not in without]:
                 fleet.sweep(names)
-                for row in ROWS:
-                    times[row][name] = once(row)
-                    print(f"{count} hosts, {row}, {name}: {times[row][name]:.1f} s", file=sys.stderr)
-            for row in ROWS:
-                print(_row(count, row, times[row]), flush=True)
-                found.append({"hosts": count, "run": row, **times[row], "load": os.getloadavg()[0]})
+                for row in found:
+                    try:
+                        row[name] = contenders[name](str(row["run"]))
+                        told = f"{row[name]:.1f} s"
+                    except Missed as problem:
+                        row[name] = told = str(problem)
+                    row["load"] = os.getloadavg()[0]
+                    print(f"{count} hosts, {row['run']}, {name}: {told}", file=sys.stderr, flush=True)
+                    if options.json:
+                        whole = {"processors": os.cpu_count(), "limit": options.limit, "rows": rows}
+                        options.json.write_text(json.dumps(whole, indent=2) + "\n")
+                    if isinstance(row[name], str):
+                        break
+            for row in found:
+                print(_row(row), flush=True)
             fleet.sweep(names)
-    if options.json:
-        options.json.write_text(json.dumps({"processors": os.cpu_count(), "rows": found}, indent=2) + "\n")
     return 0
 
 
-def _row(count: int, row: str, times: dict[str, float]) -> str:
-    seconds = [f"{times[name]:.1f}" if name in times else "-" for name in ("ours", "raw", "ansible")]
-    ratios = [
-        f"{times[name] / times['ours']:.1f}" if {name, "ours"} <= set(times) else "-"
-        for name in ("raw", "ansible")
-    ]
-    return f"| {count} | {row} | {' | '.join([*seconds, *ratios])} | {os.getloadavg()[0]:.1f} |"
+def _row(row: dict[str, object]) -> str:
+    times = {name: row.get(name) for name in ("ours", "raw", "ansible")}
+    cells = [f"{each:.1f}" if isinstance(each, float) else _missed(each) for each in times.values()]
+    for name in ("raw", "ansible"):
+        theirs, own = times[name], times["ours"]
+        both = isinstance(theirs, float) and isinstance(own, float)
+        cells.append(f"{theirs / own:.1f}" if both else "-")  # type: ignore[operator]  # both are numbers
+    return f"| {row['hosts']} | {row['run']} | {' | '.join(cells)} | {row['load']:.1f} |"
+
+
+def _missed(told: object) -> str:
+    return str(told).partition(":")[0] if told else "-"
 
 
 def _venv(folder: Path) -> Path:

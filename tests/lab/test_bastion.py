@@ -102,6 +102,9 @@ def test_a_host_is_let_in_holds_its_port_and_is_cut_off(gatehouse: World) -> Non
     assert verified(done(cli(gatehouse, "setup", *flags)))
     assert status(gatehouse, port)["take_back"] == "hold"
     assert raw(done(gate(bastion, "status", "--json")))["hosts"] == [{**host, "holds": [port]}]
+    # What a stolen key could take of the machine has an end, and systemd has heard of it.
+    limits = bastion.sh("systemctl show -p TasksMax -p MemoryMax user-$(id -u t-lab1).slice").stdout.split()
+    assert sorted(limits) == ["MemoryMax=268435456", "TasksMax=64"]
 
     done(gate(bastion, "revoke", "lab1"))
     # Cut, and not let in again.

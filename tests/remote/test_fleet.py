@@ -124,6 +124,45 @@ def test_from_nothing_to_names_and_one_execution_when_nothing_is_due() -> None:
     assert levels == ["verified"] * 3
 
 
+def test_a_run_ends_by_itself() -> None:
+    """At once, with its status, and without a connection left: neither to hosts, nor to one jumped over."""
+    said = played(
+        """
+        cat >/root/.ssh/config <<'CONFIG'
+Host behind
+    HostName 127.0.0.1
+    User h1
+    ProxyJump h2@127.0.0.1
+Host *
+    IdentityFile /mnt/id
+CONFIG
+        cp /mnt/known /root/.ssh/known_hosts
+        sed -i 's/^  h1: {.*/  behind: {ssh: behind, tunnels: [{keeper: nohup}]}/' /mnt/fleet.yaml
+        sed -i 's/^hosts:/hosts:\\n  gone: {ssh: "h1@127.0.0.1:2"}/' /mnt/fleet.yaml
+        cat >/mnt/run.py <<'PYTHON'
+import sys
+from scitex_ssh.cli import main
+status = main()
+from paramiko import transport
+print("open:", len(transport._active_threads), file=sys.stderr)
+print(status, file=sys.stderr, flush=True)
+sys.exit(status)
+PYTHON
+        "$python" /mnt/run.py fleet apply /mnt/fleet.yaml 2>/mnt/said >/dev/null &
+        pid=$!
+        until grep -q '^[0-9]*$' /mnt/said; do kill -0 $pid && sleep 0.1; done
+        for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; kill -0 $pid 2>/dev/null || break; done
+        kill -KILL $pid 2>/dev/null && echo "it stays"
+        wait $pid || echo "ended with $?"
+        cat /mnt/said
+        deploy /mnt/by_name.py deploys/status.py >/dev/null && echo "well" || echo "deploy ended with $?"
+        """
+    )
+    assert "it stays" not in said
+    assert "open: 0\n" in said
+    assert "3 of 4 machines went well; not reached: gone." in said
+
+
 def test_keys_and_host_keys_are_renewed_through_the_tunnels_themselves() -> None:
     """By names alone; nobody is locked out, and nothing old is let in any more."""
     said = played(

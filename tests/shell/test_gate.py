@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from scitex_ssh.bastion import bastion_program
+from scitex_ssh.model import Port
 from scitex_ssh.model.fleet import Wish, allocate
+from scitex_ssh.plan.report import Guest, read_line
+from scitex_ssh.render.authorized_keys import PublicKey, line
 from tests.shell.shells import Shell
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGu0Ug8w5LhEYbPS9nLd8TVWhoQ2GCTQoLlNvAbfQVoB"
@@ -56,3 +60,41 @@ def test_misuse_is_told(shell: Shell, words: tuple[str, ...], slug: str, status:
     assert (answer.stdout, answer.status) == ("", status)
     assert answer.stderr.endswith(f"  [{slug}]\n")
     assert answer.stderr.count("Next: ") == 1
+
+
+def test_the_roster_of_many_is_read_in_one_go(shell: Shell, tmp_path: Path) -> None:
+    """Each host with its ports, those that somebody listens on, its keys and their prints, told by name."""
+    other = PublicKey.parse(KEY.replace("IGu0", "IGu1"))
+    own = PublicKey.parse(KEY)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = Port(taken.getsockname()[1])
+        hosts = {
+            "lab1": (line("lab1", [port], own),),
+            "lab2": (line("lab2", [Port(20002), port], own), line("lab2", [Port(20002), port], other)),
+            "none": (),
+        }
+        for name, lines in hosts.items():
+            (tmp_path / f"t-{name}").write_text("".join(f"{each}\n" for each in lines))
+        stand = f"make_work; plain=0 keys_folder={tmp_path}; word=status gate_list; echo $exit_status; exit"
+        said = shell.run(bastion_program(f"machine=1; {stand}"), env={"TMPDIR": str(tmp_path)})
+        shown = shell.run(bastion_program(f"machine=0; {stand}"), env={"TMPDIR": str(tmp_path)})
+    assert (said.stderr, shown.stderr) == ("", "")
+    *lines, status = said.stdout.splitlines()
+    assert [read_line(each) for each in lines] == [
+        Guest("lab1", (port,), (port,), (str(own),), (own.fingerprint,), "t-lab1"),
+        Guest(
+            *("lab2", (20002, port), (port,)),
+            *((str(own), str(other)), (own.fingerprint, other.fingerprint), "t-lab2"),
+        ),
+        Guest("none", (), (), (), (), "t-none"),
+    ]
+    # One of them does not hold all of its ports.
+    assert status == "50"
+    rows = [each.split() for each in shown.stdout.splitlines()]
+    assert rows == [
+        ["NAME", "PORTS", "HELD", "KEYS"],
+        ["lab1", f"{port}", f"{port}", own.fingerprint],
+        ["lab2", f"20002,{port}", f"{port}", own.fingerprint, other.fingerprint],
+        ["none", "-"],
+        ["50"],
+    ]

@@ -44,6 +44,7 @@ hosts:
     tunnels:
       - {port: 0, engine: mosh}
       - "2222"
+      - {bastion: gw, key: /k}
   lab3: {tunnels: [{port: 2301}]}
   lab4: {tunnels: [{port: 2301}]}
 defaults: {sudo: 1}
@@ -61,6 +62,8 @@ SAID = {
     "At 'Lab 2: tunnels[0].port'": "bad-port",
     "At 'Lab 2: tunnels[0].engine'": "bad-engine",
     "At 'Lab 2: tunnels[1]'": "bad-field",
+    "At 'Lab 2: tunnels[2].bastion'": "bad-fleet-field",
+    "At 'Lab 2: tunnels[2].key'": "bad-fleet-field",
     "port 2301 is lab3's": "port-clash",
     "At 'defaults: sudo'": "bad-fleet-field",
     "At 'more'": "bad-fleet-field",

@@ -31,13 +31,56 @@ known_hosts_of_bastion() {
         for file in "$keys_folder"/t-*; do [ ! -f "$file" ] || echo "${file##*/t-}"; done
     fi
 }
-# taken_ports: every port that a host has, with its name.
-taken_ports() {
-    for other in $(known_hosts_of_bastion); do
-        lines_of "$other" | line_ports | tr ',' '\n' | sort -u | sed "s/\$/ $other/"
-    done
+# all_lines: what each line of each host says: its name, its ports, and its key in two words. In one go, since a
+# bastion may have hundreds, and a process for each of them is what takes time.
+all_lines() {
+    if [ "$plain" = 1 ]; then
+        set -- "$t_key_file"
+    else
+        set -- "$keys_folder"/t-*
+    fi
+    # What is no file is a pattern without a match, or goes just now.
+    [ -f "$1" ] || return 0
+    awk '/^restrict,.*,command="exec [^"]*\/session [0-9,]* [0-9a-f]*" [^ ]* [^ ]* scitex-ssh-[^ ]*$/ {
+        print substr($NF, 12), $(NF - 4), $(NF - 2), $(NF - 1)
+    }' "$@" 2>/dev/null
 }
+# taken_ports: every port that a host has, with its name.
+taken_ports() { all_lines | awk '{ for (i = split($2, port, ","); i > 0; i--) if (!seen[$1, port[i]]++) print port[i], $1 }'; }
 ports_of() { lines_of "$1" | line_ports | tr ',' '\n' | grep . | awk '!seen[$0]++' | paste -s -d , -; }
+
+# roster [NAME]...: these hosts or all, one a line: ports, those that somebody listens on, keys and their prints.
+# It fails where a port of one is not held.
+roster() {
+    if [ $# -gt 0 ]; then printf '%s\n' "$@"; else known_hosts_of_bastion; fi >"$work/names"
+    all_lines >"$work/lines"
+    # The fingerprints of all keys at once, each told by the name behind its key.
+    awk '{ print $3, $4, $1 }' "$work/lines" | ssh-keygen -l -f - >"$work/prints" 2>/dev/null
+    listening_here >"$work/listening"
+    awk -v machine="$machine" -v account="$([ "$plain" = 0 ] || echo "$me")" '
+        function added(list, sign, word) { return list (list == "" ? "" : sign) word }
+        at == "listening" { split($2, part, ":"); listening[part[2]] = 1 }
+        at == "prints" { prints[$3] = added(prints[$3], " ", $2) }
+        at == "lines" {
+            keys[$1] = added(keys[$1], ";", $3 " " $4)
+            count = split($2, port, ",")
+            for (i = 1; i <= count; i++) {
+                if (seen[$1, port[i]]++) continue
+                ports[$1] = added(ports[$1], ",", port[i])
+                if (sprintf("%04X", port[i]) in listening) holds[$1] = added(holds[$1], ",", port[i])
+            }
+        }
+        at == "names" {
+            if (holds[$1] != ports[$1]) away = 1
+            if (machine == 1)
+                printf "host\t%s\taccount=%s\tports=%s\tholds=%s\tkeys=%s\tprints=%s\n", $1,
+                    (account == "" ? "t-" $1 : account), ports[$1], holds[$1], keys[$1], prints[$1]
+            else
+                printf "%-28s %-20s %-20s %s\n", $1, ports[$1], (holds[$1] == "" ? "-" : holds[$1]), prints[$1]
+        }
+        END { exit away }
+    ' at=listening "$work/listening" at=prints "$work/prints" at=lines "$work/lines" at=names "$work/names"
+}
 
 # make_lines: the line of each of the host's keys, in t_lines.
 make_lines() {
@@ -95,11 +138,17 @@ limit_is() {
     file=$(limit_file) && file_is "$file" 644 root:root limit_text
 }
 put_limit() {
-    file=$(limit_file) && put_folder "${file%/*}" 755 root:root && put_file "$file" 644 root:root limit_text && reload_units
+    file=$(limit_file) && put_folder "${file%/*}" 755 root:root && put_file "$file" 644 root:root limit_text && limits_owed=1
 }
 # Its number is known as long as the account is.
 limit_is_gone() { file=$(limit_file) || return 0 && nothing_at "${file%/*}"; }
-drop_limit() { file=$(limit_file) && clear_away "${file%/*}" && { [ ! -d /run/systemd/system ] || reload_units; }; }
+drop_limit() { file=$(limit_file) && clear_away "${file%/*}" && limits_owed=1; }
+# settle_limits: systemd hears of them once for all hosts, since each time takes it long.
+settle_limits() {
+    [ -n "${limits_owed-}" ] && [ -d /run/systemd/system ] || return 0
+    limits_owed=
+    said=$(reload_units 2>&1) || problem bastion-step title="limits of the hosts' processes" why="${said:-it said nothing}"
+}
 
 # put_key_file OWNER: what the sessions of the line before were allowed, the new one may not allow.
 put_key_file() {

@@ -3,7 +3,7 @@
 newline='
 '
 # What the tunnels' programs have to tidy up, and these have not.
-close_masters() { :; }
+close_masters() { settle_limits; }
 end_all_beside() { :; }
 restore_all() { :; }
 forget() { :; }
@@ -198,12 +198,15 @@ gate_authorize() {
         # A dry run shows what would be, on a machine that is no bastion yet.
         [ "$dry_run" = 1 ] || { problem bastion-not-ready; return; }
     fi
-    number_of_host=0
+    number_of_host=0 done_with=
     while [ "$number_of_host" -lt "$count" ]; do
         number_of_host=$((number_of_host + 1))
         take_up "$number_of_host"
         authorize_one || :
     done
+    settle_limits
+    # shellcheck disable=SC2086  # names
+    [ "$dry_run" = 1 ] || [ -z "$done_with" ] || roster $done_with || :
 }
 
 authorize_one() {
@@ -229,7 +232,7 @@ authorize_one() {
         t_lines=$others${others:+$newline}$t_lines
     fi
     if converge "${prefix}authorize"; then
-        [ "$dry_run" = 1 ] || tell_host
+        done_with="$done_with $t_name"
     else
         problem bastion-step title="$title" why="${refused:-it said nothing}"
     fi
@@ -294,6 +297,7 @@ gate_revoke() {
         take_up "$number_of_host"
         revoke_one || :
     done
+    settle_limits
 }
 
 revoke_one() {
@@ -310,32 +314,10 @@ revoke_one() {
     [ "$dry_run" = 1 ] || event ok "nobody holds port $t_ports any more"
 }
 
-# tell_host: one host that the bastion knows.
-tell_host() {
-    holds=
-    for port in $(echo "$t_ports" | tr ',' ' '); do
-        if listens_here "$port"; then holds="$holds${holds:+,}$port"; fi
-    done
-    lines=$(lines_of "$t_name")
-    publics=$(printf '%s\n' "$lines" | line_keys | paste -s -d ';' -)
-    prints=$(printf '%s\n' "$lines" | line_keys | while IFS= read -r key; do printf '%s\n' "$key" | ssh-keygen -l -f - | cut -d' ' -f2; done | paste -s -d ' ' -)
-    if [ "$machine" = 1 ]; then
-        tell host "$t_name" "account=$t_account" "ports=$t_ports" "holds=$holds" "keys=$publics" "prints=$prints"
-    else
-        printf '%-28s %-20s %-20s %s\n' "$t_name" "$t_ports" "${holds:--}" "$prints"
-    fi
-}
-
 gate_list() {
     place none
-    known=$(known_hosts_of_bastion)
     [ "$machine" = 1 ] || printf '%-28s %-20s %-20s %s\n' NAME PORTS HELD KEYS
-    for name in $known; do
-        place "$name"
-        t_ports=$(ports_of "$name")
-        tell_host
-        [ "$holds" = "$t_ports" ] || [ "$word" != status ] || exit_status=50
-    done
+    roster || [ "$word" != status ] || exit_status=50
     t_name=bastion
 }
 

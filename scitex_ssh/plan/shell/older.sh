@@ -128,7 +128,8 @@ with_values() {
 }
 calls_ssh() { grep -E "(^|[[:space:]/\"'])(auto)?ssh[[:space:]]"; }
 
-# cron_commands HAS_USER PLACE: of the crontab that it reads, without the times.
+# cron_commands HAS_USER PLACE: of the crontab that it reads, without the times, nor what stands behind a % for the
+# command to read (\% is one).
 cron_commands() {
     PLACE=$2 awk -v has_user="$1" -v user_of="${2##* }" '
         /^[ \t]*(#|$)/ || /^[ \t]*["\047]?[A-Za-z_][A-Za-z0-9_]*["\047]?[ \t]*=/ { next }
@@ -140,7 +141,6 @@ cron_commands() {
                 user = $1
                 if (!sub(/^[^ \t]+[ \t]+/, "")) next
             }
-            # What stands behind a % is read by the command; \% is one.
             gsub(/\\%/, "\001")
             sub(/%.*/, "")
             gsub(/\001/, "%")

@@ -67,15 +67,16 @@ check_target() {
     esac
 }
 
-# listens_here PORT: some process listens there on a loopback address or on any (proc_net_tcp(5): addresses in
-# the machine's byte order, 0A is LISTEN).
-listens_here() {
-    hex=$(printf %04X "$1")
+# listens_here PORT: some process listens there on a loopback address or on any.
+listens_here() { listening_here "$(printf %04X "$1")" >/dev/null; }
+# listening_here [HEX]: the lines of such sockets, of that port or of all (proc_net_tcp(5): addresses in the machine's
+# byte order, 0A is LISTEN).
+listening_here() {
     case $(printf '\1\0' | od -An -tx2 | tr -d ' ') in
     0001) here='[0-9A-F]{6}7F|0{8}|0{32}|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F' ;;
     *) here='[0-9A-F]+' ;;
     esac
-    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -Eq "^ *[0-9]+: ($here):$hex [0-9A-F]+:0000 0A "
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -E "^ *[0-9]+: ($here):${1:-[0-9A-F]+} [0-9A-F]+:0000 0A "
 }
 
 # What a port means that is taken and closed at once: the target is gone, or its sshd drops us.
