@@ -20,7 +20,7 @@ from .hosts import Host
 from .names import Names
 from .network import Link, Network, Router, remove_namespaces
 from .priority import raise_limits
-from .trees import other_inits, tree
+from .trees import besides, tree
 
 PREFIX = "sshlab"
 
@@ -132,7 +132,7 @@ class Lab:
     ) -> Host:
         machine = self._namespace(name)
         cgroup = Cgroup(hierarchies()[0] / GROUPS / self.run / name)
-        layers = [other_inits(suite), tree(suite)] if init else [tree(suite)]
+        layers = [besides(suite), tree(suite)] if init else [tree(suite)]
         container = Container(self.folder / name, layers, machine, cgroup, init)
         host = Host(name, suite, container, link, self.names, router)
         self.hosts.append(host)

@@ -8,6 +8,7 @@ from shlex import join
 
 import pytest
 
+from .trees import besides
 from .tunnels import PYZ, Wanted, cli, done, idle, pyz, refused, verified, visit
 from .world import KEY, World
 
@@ -231,9 +232,51 @@ def test_forwards_in_the_foreground_leave_nothing(serving: World) -> None:
     assert listed(serving) == {}
 
 
-@bookworm
-def test_clients_reach_the_machine_by_its_name(desk: World) -> None:
-    """ssh, scp and rsync work from the client with the file that ssh-config writes there."""
+# What git does on both sides; it is no part of the lab's hosts otherwise.
+GIT = """
+set -e
+export GIT_AUTHOR_NAME=carol GIT_AUTHOR_EMAIL=c@client GIT_COMMITTER_NAME=carol GIT_COMMITTER_EMAIL=c@client
+ssh lab1 git init -q --bare repo.git
+git clone -q lab1:repo.git first 2>/dev/null
+cd first
+echo content >file && git add file && git commit -q -m one && git push -q origin HEAD
+cd ..
+git clone -q ssh://lab1/~/repo.git second && cat second/file
+"""
+# What VS Code's Remote-SSH pipes to the machine: something that starts its server there, and tells its port.
+SERVER = """
+echo 5b917c1cc638: running
+cd
+python3 -um http.server 0 --bind 127.0.0.1 --directory /etc >server.log 2>&1 </dev/null &
+echo $! >server.pid
+until grep -q ' port ' server.log; do sleep 0.1; done
+echo "listeningOn==$(sed 's/.* port \\([0-9]*\\) .*/\\1/;q' server.log)=="
+echo 5b917c1cc638: end
+wait
+"""
+# Its side: the same ssh carries that script, and a SOCKS proxy by which the editor reaches the server.
+EDITOR = """
+set -e
+ssh -G lab1 | grep -xE '(user|hostname|port|proxyjump|hostkeyalias) .*' | sort
+cat server.sh | ssh -T -D 41817 -o ConnectTimeout=15 lab1 bash >said &
+until port=$(sed -n 's/^listeningOn==\\([0-9]*\\)==$/\\1/p' said) && [ -n "$port" ]; do sleep 0.1; done
+curl -sS --proxy socks5h://127.0.0.1:41817 "http://127.0.0.1:$port/hostname"
+ssh lab1 'kill "$(cat server.pid)"; rm server.pid server.log'
+wait
+"""
+EDITED = """\
+hostkeyalias lab1
+hostname localhost
+port 2222
+proxyjump bastion
+user alice
+workstation
+"""
+
+
+@pytest.fixture
+def lab1(desk: World) -> Iterator[World]:
+    """Give a desk whose client calls the workstation lab1, by the file that ssh-config writes there."""
     done(cli(desk, "setup", "-p", "2222", *WAY))
     told = done(cli(desk, "ssh-config", "--name", "lab1", "--json")).stdout
     desk.client.copy_in(pyz(), PYZ)
@@ -242,17 +285,35 @@ def test_clients_reach_the_machine_by_its_name(desk: World) -> None:
     said = desk.client.sh(f"{PYZ} ssh-config --from ~/lab1.json --write", user="carol").stdout
     assert "Include config.d/scitex-ssh" in said
     desk.client.write("/home/carol/.ssh/config", "Include config.d/scitex-ssh\n", owner="carol:carol")
-    try:
-        script = """
-        set -e
-        ssh -o BatchMode=yes lab1 'id -un; hostname'
-        echo content >file; scp -q -o BatchMode=yes file lab1:copied; ssh -o BatchMode=yes lab1 cat copied
-        rsync -e 'ssh -o BatchMode=yes' file lab1:synced; ssh -o BatchMode=yes lab1 cat synced
-        grep -c '^Host lab1$' ~/.ssh/config.d/scitex-ssh
-        """
-        assert (
-            desk.client.sh(script, user="carol", timeout=60).stdout
-            == "alice\nworkstation\n" + "content\n" * 2 + "1\n"
-        )
-    finally:
-        desk.client.sh("rm -rf /home/carol/.ssh/config /home/carol/.ssh/config.d")
+    yield desk
+    desk.client.sh("cd /home/carol && rm -rf .ssh/config .ssh/config.d lab1.json")
+
+
+@pytest.fixture
+def git(desk: World) -> Iterator[None]:
+    """Have git on both sides."""
+    found = besides(desk.suite) / "usr/bin/git"
+    for host in (desk.client, desk.workstation):
+        host.copy_in(found, "/usr/bin/git")
+        host.sh("cd /usr/bin && ln -s git git-receive-pack && ln -s git git-upload-pack")
+    yield
+    for host in (desk.client, desk.workstation):
+        host.sh("rm -rf /usr/bin/git /usr/bin/git-* /home/carol/{first,second} /home/alice/repo.git")
+
+
+@bookworm
+def test_clients_reach_the_machine_by_its_name(lab1: World, git: None) -> None:
+    """ssh, scp, rsync, git and what VS Code does work from the client, with nothing but the name."""
+    client = lab1.client
+    script = """
+    set -e
+    ssh -o BatchMode=yes lab1 'id -un; hostname'
+    echo content >file; scp -q -o BatchMode=yes file lab1:copied; ssh -o BatchMode=yes lab1 cat copied
+    rsync -e 'ssh -o BatchMode=yes' file lab1:synced; ssh -o BatchMode=yes lab1 cat synced
+    grep -c '^Host lab1$' ~/.ssh/config.d/scitex-ssh
+    """
+    said = client.sh(script, user="carol").stdout
+    assert said == "alice\nworkstation\n" + "content\n" * 2 + "1\n"
+    assert client.sh(GIT, user="carol").stdout == "content\n"
+    client.write("/home/carol/server.sh", SERVER, owner="carol:carol")
+    assert client.sh(EDITOR, user="carol").stdout == EDITED

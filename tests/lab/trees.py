@@ -71,13 +71,13 @@ rm -rf /var/lib/apt/lists/*
 mkdir -p /var/log/journal
 """
 
-# What machines without systemd have besides, laid over the tree: files alone, which nothing sets up.
-OTHER_INITS = ("busybox-static", "libeinfo1", "librc1", "openrc", "runit")
-OTHER_INITS_FILES = f"""
+# What some machines have besides, laid over the tree or copied: files alone, which nothing sets up.
+BESIDES = ("busybox-static", "git", "libeinfo1", "librc1", "openrc", "runit")
+BESIDES_FILES = f"""
 set -eu
 cd /tmp
 apt-get -qq update
-apt-get -qq -o APT::Sandbox::User=root download {" ".join(OTHER_INITS)}
+apt-get -qq -o APT::Sandbox::User=root download {" ".join(BESIDES)}
 # /bin and /sbin are links.
 for package in *.deb; do
     dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C /
@@ -139,15 +139,18 @@ def tree(suite: str) -> Path:
     return path
 
 
-def other_inits(suite: str) -> Path:
-    """Return the files of other inits, fetched now if they are not there, as a layer over the tree."""
+def besides(suite: str) -> Path:
+    """Return the files of other inits and of git, fetched if they are not there, as a layer over the tree."""
     below = tree(suite)
-    digest = hashlib.sha256(OTHER_INITS_FILES.encode()).hexdigest()[:10]
-    path = cache() / f"{below.name}-inits-{digest}"
+    path = cache() / _layer(below.name)
     with _building(suite):
         if not path.is_dir():
             _fetch(below, path)
     return path
+
+
+def _layer(below: str) -> str:
+    return f"{below}-besides-{hashlib.sha256(BESIDES_FILES.encode()).hexdigest()[:10]}"
 
 
 def _fetch(below: Path, path: Path) -> None:
@@ -162,7 +165,7 @@ def _fetch(below: Path, path: Path) -> None:
     layers = f"lowerdir={below},upperdir={work}/upper,workdir={work}/work"
     run("mount", "-t", "overlay", "overlay", "-o", layers, str(work / "root"))
     shutil.copy("/etc/resolv.conf", work / "root/etc/resolv.conf")
-    run("chroot", str(work / "root"), "sh", "-c", OTHER_INITS_FILES)
+    run("chroot", str(work / "root"), "sh", "-c", BESIDES_FILES)
     run("cp", "-a", str(work / "upper"), str(beside))
     _discard(work)
     beside.rename(path)
@@ -170,13 +173,13 @@ def _fetch(below: Path, path: Path) -> None:
 
 def prune() -> list[Path]:
     """Remove the trees of former recipes, and return what was removed."""
-    wanted = {f"{suite}-{version()}" for suite in SUITES}
+    trees = [f"{suite}-{version()}" for suite in SUITES]
+    wanted = {*trees, *map(_layer, trees)}
     stale = [
         path
         for suite in SUITES
         for path in cache().glob(f"{suite}-*")
-        if path.is_dir()
-        and not any(path.name == name or path.name.startswith(f"{name}-inits-") for name in wanted)
+        if path.is_dir() and path.name not in wanted
     ]
     for path in stale:
         shutil.rmtree(path)
