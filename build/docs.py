@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -801,7 +802,7 @@ REMOTE = [
 ]
 KEYS = [f"scitex_ssh/keys/{name}.py" for name in ("local", "authorize", "answers", "rotate", "known")]
 
-# A command in Python.
+# A command in Python, and those of its flags that are a call of their own.
 IN_PYTHON = {
     "attach": 'scitex_ssh.attach("lab1", session="work")',
     "bastion authorize": 'scitex_ssh.bastions.authorize("lab1", [2222], "ssh-ed25519 AAAA...")',
@@ -812,11 +813,29 @@ IN_PYTHON = {
     "config show": "scitex_ssh.defaults.every()",
     "copy": 'scitex_ssh.copy_to("lab1", ["a", "b"], "folder", recursive=True)',
     "doctor": "scitex_ssh.doctor(2222)",
+    "doctor --bundle": 'scitex_ssh.bundle("support.tar.gz", scitex_ssh.doctor(2222))',
+    "doctor --fix": "scitex_ssh.doctor(2222, fix=True)",
     "exec": 'scitex_ssh.exec_remote("lab1", "uname -a").stdout',
+    "explain": 'scitex_ssh.explain("port-taken").next_move',
     "fleet apply": 'scitex_ssh.fleets.apply("fleet.yaml")',
     "fleet plan": 'scitex_ssh.fleets.plan("fleet.yaml")',
     "fleet status": 'scitex_ssh.fleets.status("fleet.yaml")',
     "forward": 'with scitex_ssh.forwards.hold("gw.example.com", "~/.ssh/id", local="5432:db:5432"): work()',
+    "gateway approve": 'scitex_ssh.gateways.approve("lab1")',
+    "gateway backup": 'scitex_ssh.gateways.backup("gateway.db")',
+    "gateway export": 'scitex_ssh.gateways.export("json")',
+    "gateway install": "scitex_ssh.gateways.install(http=True)",
+    "gateway list": 'scitex_ssh.gateways.machines("active")',
+    "gateway log": "scitex_ssh.gateways.audit(limit=20)",
+    "gateway rename": 'scitex_ssh.gateways.rename("lab1", "lab2")',
+    "gateway restore": 'scitex_ssh.gateways.restore("gateway.db")',
+    "gateway revoke": 'scitex_ssh.gateways.revoke("lab1")',
+    "gateway script": 'scitex_ssh.gateways.script("ssh://enrol@bastion")',
+    "gateway show": 'scitex_ssh.gateways.machine("lab1"), scitex_ssh.gateways.connect("lab1")',
+    "gateway tick": "scitex_ssh.gateways.tick()",
+    "gateway token create": 'scitex_ssh.gateways.create_token("lab", uses=20, hours=48)',
+    "gateway token list": "scitex_ssh.gateways.tokens()",
+    "gateway token revoke": 'scitex_ssh.gateways.revoke_token("lab")',
     "key authorize": 'scitex_ssh.keys.authorize("lab1", "~/.ssh/id_ed25519")',
     "key check": 'scitex_ssh.keys.check("lab1")',
     "key fix": "scitex_ssh.keys.fix()",
@@ -831,22 +850,24 @@ IN_PYTHON = {
     "probe": 'scitex_ssh.probe_remote("lab1", requires=["rsync"]).ok',
     "remove": "scitex_ssh.remove(2222)",
     "render": 'scitex_ssh.render_tunnel(2222, form="unit")',
+    "script bastion": 'scitex_ssh.script("bastion")',
     "script remove": 'scitex_ssh.script("remove", 2222)',
     "script setup": 'scitex_ssh.script("setup", 2222, "tunnel@bastion", "~/.ssh/id_ed25519")',
     "script status": 'scitex_ssh.script("status")',
+    "scripts": 'scitex_ssh.scripts("folder")',
     "setup": 'scitex_ssh.setup(2222, "tunnel@bastion", "~/.ssh/id_ed25519")',
+    "setup --gateway": 'got = scitex_ssh.gateways.enrol("ssh://enrol@bastion", token); '
+    "scitex_ssh.setup(got.port, got.bastion, got.key, host_key_fingerprint=got.fingerprints)",
     "skills get": 'scitex_ssh.skills.skill("setup-tunnel").text',
     "skills install": 'scitex_ssh.skills.install("skills")',
     "skills list": "scitex_ssh.skills.skills()",
     "ssh-config": "scitex_ssh.clients.config(scitex_ssh.clients.machine())",
     "status": "scitex_ssh.status()",
+    "status --prometheus": 'scitex_ssh.metrics(scitex_ssh.status(), "scitex_ssh.prom")',
     "sync": 'scitex_ssh.sync_dir("folder/", "lab1:folder", delete=True)',
 }
 # What is for a shell or a person, or is a program that runs until it is ended: there is nothing to call.
-NOT_IN_PYTHON = {
-    *("agent", "completion", "demo", "explain", "list-python-apis", "man", "script bastion", "scripts"),
-    *("gateway *", "mcp *"),
-}
+NOT_IN_PYTHON = {"agent", "completion", "demo", "gateway serve", "list-python-apis", "man", "mcp *"}
 
 
 def python() -> str:
@@ -870,13 +891,14 @@ def python() -> str:
             ["| Command | Python |", "|---|---|"]
             + [f"| `{command}` | `{call}` |" for command, call in sorted(IN_PYTHON.items())]
         ),
-        "`agent`, `mcp start` and `gateway serve` run until they are ended; the others of the gateway are "
-        "for its administrator, and what programs ask it goes [over HTTP](../how-to/gateway.md).",
+        "The rest has no call: `agent`, `mcp start` and `gateway serve` run until they are ended, and "
+        "`completion`, `demo`, `list-python-apis`, `man` and the rest of `mcp` are for a person or a shell.",
     ]
-    for name, node in [*api.items(), *_module("scitex_ssh/forms.py").items()]:
+    for name, node in [*api.items(), *_module("scitex_ssh/forms.py").items(), *errors_.items()]:
         if name in scitex_ssh.__all__ and isinstance(node, ast.FunctionDef):
             parts += _function(node, "##", f"scitex_ssh.{name}")
     parts += _class(api["Result"], "##", "scitex_ssh.Result")
+    parts += _class(_module("scitex_ssh/health/fixes.py")["Fix"], "##", "scitex_ssh.Fix")
     parts += [
         "## Other machines",
         "What works on other machines returns a result whether it went well or not; `check=True`, or "
@@ -900,6 +922,7 @@ def python() -> str:
     for title, name in (
         ("Forwards for a while", "forwards"),
         ("A bastion", "bastions"),
+        ("A gateway", "gateways"),
         ("A client's side", "clients"),
         ("A fleet", "fleets"),
         ("What is allowed", "policy"),
@@ -909,7 +932,7 @@ def python() -> str:
         parts += [f"## {title}", f"In `scitex_ssh.{name}`."]
         module = getattr(scitex_ssh, name)
         path = Path(module.__file__).relative_to(ROOT)
-        for each, node in _module(str(path)).items():
+        for each, node in [*_values(module), *_module(str(path)).items()]:
             if each in module.__all__:
                 make = _function if isinstance(node, ast.FunctionDef) else _class
                 parts += make(node, "###", f"scitex_ssh.{name}.{each}")
@@ -917,13 +940,21 @@ def python() -> str:
         "## Errors",
         "One class a family; each is also the builtin that fits. [The catalogue](errors.md) names them all.",
     ]
-    for name in ("SSHError", "InputError", "PolicyError", "ReachError", "TunnelError"):
+    for name in ("SSHError", "InputError", "PolicyError", "ReachError", "TunnelError", "Problem"):
         parts += _class(errors_[name], "###", f"scitex_ssh.{name}")
     parts += [
         "## The rest",
         "`scitex_ssh.__version__` and `scitex_ssh.get_version()`: the version. `scitex_ssh.AVAILABLE`: True.",
     ]
     return _page(parts)
+
+
+def _values(module: ModuleType) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
+    """The classes that a module shows and another one has."""
+    for name in module.__all__:
+        value = getattr(module, name)
+        if isinstance(value, type) and value.__module__ != module.__name__:
+            yield name, _module(value.__module__.replace(".", "/") + ".py")[name]
 
 
 def pyinfra() -> str:

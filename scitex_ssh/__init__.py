@@ -2,8 +2,8 @@
 
 ``setup``, ``status``, ``doctor`` and ``remove`` do what the commands of these names do, and return a
 `scitex_ssh.api.Result`; ``exec_remote`` and the like work on other machines, and return an `SSHResult`.
-``bastions``, ``clients``, ``defaults``, ``fleets``, ``forwards``, ``keys``, ``policy`` and ``skills`` are
-modules. Importing this package loads nothing else until one of them is used.
+``bastions``, ``clients``, ``defaults``, ``fleets``, ``forwards``, ``gateways``, ``keys``, ``policy`` and
+``skills`` are modules. Importing this package loads nothing else until one of them is used.
 """
 
 from __future__ import annotations
@@ -11,10 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scitex_ssh import bastions, clients, defaults, fleets, forwards, keys, policy, skills
-    from scitex_ssh.api import Result, doctor, remove, setup, status
-    from scitex_ssh.errors import InputError, PolicyError, ReachError, SSHError, TunnelError
-    from scitex_ssh.forms import render_tunnel, script
+    from scitex_ssh import bastions, clients, defaults, fleets, forwards, gateways, keys, policy, skills
+    from scitex_ssh.api import Result, bundle, doctor, metrics, remove, setup, status
+    from scitex_ssh.errors import (
+        InputError,
+        PolicyError,
+        Problem,
+        ReachError,
+        SSHError,
+        TunnelError,
+        explain,
+    )
+    from scitex_ssh.forms import render_tunnel, script, scripts
+    from scitex_ssh.health.fixes import Fix
     from scitex_ssh.remote import (
         CopyResult,
         ProbeResult,
@@ -36,22 +45,27 @@ AVAILABLE = True
 
 # Where each public name is; the modules themselves are public names, too.
 _HOMES = {
-    "scitex_ssh.api": ("Result", "doctor", "remove", "setup", "status"),
-    "scitex_ssh.errors": ("InputError", "PolicyError", "ReachError", "SSHError", "TunnelError"),
-    "scitex_ssh.forms": ("render_tunnel", "script"),
+    "scitex_ssh.api": ("Result", "bundle", "doctor", "metrics", "remove", "setup", "status"),
+    "scitex_ssh.errors": (
+        *("InputError", "PolicyError", "Problem", "ReachError", "SSHError", "TunnelError", "explain"),
+    ),
+    "scitex_ssh.forms": ("render_tunnel", "script", "scripts"),
+    "scitex_ssh.health.fixes": ("Fix",),
     "scitex_ssh.remote": (
         *("CopyResult", "ProbeResult", "SSHResult", "attach", "copy_files"),
         *("copy_from", "copy_to", "exec_many", "exec_remote", "probe_remote", "sync_dir"),
     ),
 }
-_MODULES = ("bastions", "clients", "defaults", "fleets", "forwards", "keys", "policy", "skills")
+_MODULES = ("bastions", "clients", "defaults", "fleets", "forwards", "gateways", "keys", "policy", "skills")
 
 __all__ = [
     "AVAILABLE",
     "CopyResult",
+    "Fix",
     "InputError",
     "PolicyError",
     "ProbeResult",
+    "Problem",
     "ReachError",
     "Result",
     "SSHError",
@@ -59,6 +73,7 @@ __all__ = [
     "TunnelError",
     "attach",
     "bastions",
+    "bundle",
     "clients",
     "copy_files",
     "copy_from",
@@ -67,15 +82,19 @@ __all__ = [
     "doctor",
     "exec_many",
     "exec_remote",
+    "explain",
     "fleets",
     "forwards",
+    "gateways",
     "get_version",
     "keys",
+    "metrics",
     "policy",
     "probe_remote",
     "remove",
     "render_tunnel",
     "script",
+    "scripts",
     "setup",
     "skills",
     "status",

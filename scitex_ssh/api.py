@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scitex_ssh import defaults, policy
 from scitex_ssh.backends import local as this_machine
@@ -17,6 +17,9 @@ from scitex_ssh.model.text import shown
 from scitex_ssh.model.tunnel import FORWARD_FIELDS
 from scitex_ssh.plan.program import bind, which
 from scitex_ssh.plan.report import Line, Report
+
+if TYPE_CHECKING:
+    from scitex_ssh.health.fixes import Fix
 
 Tell = Callable[[Line], None]
 
@@ -236,29 +239,94 @@ def doctor(
     target: object = None,
     user: object = None,
     name: object = None,
+    fix: bool | Callable[[Fix], bool] = False,
+    accept_new_host_key: bool = False,
     tell: Tell = _silent,
     **more: object,
 ) -> Result:
     """Find what is wrong with the tunnel on ``port``, or with the way that a new one would take.
 
     With a port or a name alone, the tunnel that stands there is examined; with ``bastion_server`` and
-    ``secret_key_path`` (and if wanted a port) the one that is described. Changes nothing. The result's
-    exit status is 50 when something is wrong; ``result["checks"]`` holds the checks, in the order in
-    which SSH happens. ``more`` are the other fields of a description, as `setup` takes them.
+    ``secret_key_path`` (and if wanted a port) the one that is described. Without ``fix`` nothing is changed.
+    The result's exit status is 50 when something is wrong; ``result["checks"]`` holds the checks, in the
+    order in which SSH happens. ``more`` are the other fields of a description, as `setup` takes them.
+
+    Args:
+        fix: put right what is safe to, and look again: the mode of the key, of the home and of ``~/.ssh``,
+            the bastion's host key, lingering, a disabled unit. True takes all but the host key; a function
+            is asked for each. What was done is an event of the result.
+        accept_new_host_key: with ``fix=True``: take the host key of a bastion that is not known, too.
+        tell: called with each line of the report as soon as it is known.
 
     Raises:
         InputError: for input that cannot be right.
+        TunnelError: ``step-failed`` for a fix that could not be done.
     """
+    if accept_new_host_key and fix is not True:
+        why = "--accept-new-host-key is for --fix"
+        raise InputError("usage", why=why, command="scitex-ssh doctor")
     if bastion_server is None and secret_key_path is None and (port is not None or name is not None):
         if target is not None or user is not None or any(more.values()):
             why = "what describes a new tunnel wants -b and -s; else the one that stands is examined"
             raise InputError("usage", why=why, command="scitex-ssh doctor")
-        return _result(this_machine.run("doctor", (), _which(port, name), tell))
-    # Any port does for the description of a way on which none was asked for.
-    known = port is not None or any(more.get(field) for field in FORWARD_FIELDS)
-    way = port if known else 65535
-    tunnel = described(way, bastion_server, secret_key_path, target=target, user=user, name=name, **more)
-    return _result(this_machine.run("doctor", [bind(tunnel)], [] if known else ["--any-port"], tell))
+        flags, tunnel = _which(port, name), None
+    else:
+        # Any port does for the description of a way on which none was asked for.
+        known = port is not None or any(more.get(field) for field in FORWARD_FIELDS)
+        way = port if known else 65535
+        tunnel = described(way, bastion_server, secret_key_path, target=target, user=user, name=name, **more)
+        flags = [] if known else ["--any-port"]
+
+    def examine() -> Report:
+        return this_machine.run("doctor", [] if tunnel is None else [bind(tunnel)], flags, tell)
+
+    seen = examine()
+    if not fix:
+        return _result(seen)
+    from scitex_ssh.health.fixes import about
+    from scitex_ssh.health.mend import mend
+
+    take = fix if callable(fix) else lambda offer: accept_new_host_key or not offer.shown
+    wanted = str(name or port)
+    return _result(mend(seen, examine, lambda check: about(tunnel, check.tunnel or wanted), take, tell))
+
+
+def bundle(file: str | os.PathLike[str], examined: Result) -> Path:
+    """Write what `doctor` saw, all tunnels, and their files, as a .tar.gz without secrets; that path.
+
+    Look through it before you send it: it names hosts, accounts and paths.
+
+    Args:
+        file: readable by its owner alone; there at once, or not at all.
+        examined: what `doctor` returned.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    from scitex_ssh.health import bundle as support
+
+    path = Path(file)
+    words = "\n".join(each.text for each in examined.report.checks)
+    support.write(path, support.contents(examined.as_dict(), status().as_dict(), words))
+    return path
+
+
+def metrics(seen: Result, file: str | os.PathLike[str] | None = None) -> str:
+    """What `status` saw, in the Prometheus text format.
+
+    Args:
+        seen: what `status` returned.
+        file: written, too, at once and readable by all: for node_exporter's textfile collector.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    from scitex_ssh.health import metrics as prometheus
+
+    text = prometheus.text(seen.report.observations)
+    if file is not None:
+        prometheus.write(Path(file), text)
+    return text
 
 
 def described(port: object, bastion_server: object, secret_key_path: object, **more: object) -> Tunnel:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# Where the hosts of the fleets are that were made from this machine.
+FLEETS = "~/.ssh/scitex-ssh"
+
 
 def put(path: Path, text: str) -> None:
     """Write a file that is for its owner only, whole or not at all."""
@@ -34,6 +37,19 @@ def includes(path: Path, name: str) -> bool:
     """Whether a file of ssh_config(5) includes one of that name."""
     words = [line.split() for line in read(path).splitlines()]
     return any(each[0].lower() == "include" and name in " ".join(each) for each in words if each)
+
+
+def blocks(text: str) -> dict[str, dict[str, str]]:
+    """The ``Host`` blocks of a file of ours: what each says, by the name that it is for."""
+    found: dict[str, dict[str, str]] = {}
+    said: dict[str, str] = {}
+    for line in text.splitlines():
+        word, _, value = line.strip().partition(" ")
+        if word == "Host":
+            said = found.setdefault(value, {})
+        elif word and not word.startswith("#"):
+            said[word] = value
+    return found
 
 
 def names(path: Path) -> set[str]:

@@ -16,7 +16,7 @@ from scitex_ssh.model import Destination, Forward, LocalUser, Port, TunnelName
 from scitex_ssh.render import client_config
 from scitex_ssh.render.client_config import Machine, Way
 
-__all__ = ["Machine", "as_dict", "config", "machine", "pins", "read", "write"]
+__all__ = ["Machine", "as_dict", "config", "machine", "of_fleets", "pins", "read", "write"]
 
 _HOST_KEYS = Path("/etc/ssh")
 _FOLDER = "~/.ssh/config.d"
@@ -49,6 +49,26 @@ def machine(name: str | None = None) -> Machine:
     return Machine(called, user, tuple(keys), tuple(ways))
 
 
+def of_fleets() -> list[Machine]:
+    """The hosts of the fleets that were made from this machine, as other clients reach them.
+
+    What is this account's own is left out: its keys, and its accounts on the bastions.
+    """
+    folder = Path(client_files.FLEETS).expanduser()
+    known = client_files.blocks(client_files.read(folder / "config"))
+    found = []
+    for name, said in known.items():
+        gate = known.get(said.get("ProxyJump", ""))
+        if gate is None or "HostKeyAlias" not in said:
+            continue
+        host = f"[{gate['HostName']}]" if ":" in gate["HostName"] else gate["HostName"]
+        bastion = Destination.parse(f"{host}:{gate.get('Port', 22)}")
+        pinned = client_files.read(folder / f"{name}.known_hosts").splitlines()
+        keys = tuple(" ".join(line.split()[1:3]) for line in pinned)
+        found.append(Machine(name, said.get("User", ""), keys, (Way(bastion, f"localhost:{said['Port']}"),)))
+    return found
+
+
 def as_dict(machine: Machine) -> dict[str, object]:
     """A machine as JSON types, as ``scitex-ssh ssh-config --json`` prints it."""
     ways = [{"bastion": str(way.bastion), "listen": way.listen} for way in machine.ways]
@@ -65,7 +85,7 @@ def read(text: str, source: str = "the text") -> list[Machine]:
 
     Args:
         text: what ``scitex-ssh ssh-config --json`` printed there, or
-            ``scitex-ssh gateway export --format json``.
+            ``scitex-ssh gateway export --format json``; with ``--fleet`` it is the hosts of a fleet.
         source: what an error calls it.
 
     Raises:
@@ -75,7 +95,7 @@ def read(text: str, source: str = "the text") -> list[Machine]:
         said = json.loads(text)
         if isinstance(said, list):
             return [_of_a_gateway(each) for each in said if each["port"] is not None and each["via"]]
-        return [_described(said["machine"])]
+        return [_described(each) for each in said.get("machines") or [said["machine"]]]
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         if isinstance(problem, InputError):
             raise
@@ -90,7 +110,9 @@ def _described(said: Mapping[str, Any]) -> Machine:
         listen = Forward.parse(f"{way['listen']}:localhost:22", "-R").listen
         ways.append(Way(Destination.parse(way["bastion"]), str(listen)))
     keys = [_public(key) for key in said["host_keys"]]
-    return Machine(TunnelName(said["name"]), LocalUser(said["user"]), tuple(keys), tuple(ways))
+    # An inventory need not say who logs in.
+    user = LocalUser(said["user"]) if said["user"] else ""
+    return Machine(TunnelName(said["name"]), user, tuple(keys), tuple(ways))
 
 
 def _of_a_gateway(said: Mapping[str, Any]) -> Machine:

@@ -28,8 +28,14 @@ class Exit(IntEnum):
 class Problem:
     """One entry of the catalogue.
 
-    ``sentence`` and ``next_move`` name their facts as ``{fact}``; the same text serves Python and the
-    generated shell programs, so a fact's name is a plain shell identifier.
+    The texts name their facts as ``{fact}``; the same text serves Python and the generated shell programs,
+    so a fact's name is a plain shell identifier.
+
+    Attributes:
+        slug: the stable name.
+        status: the exit status that a command ends with.
+        sentence: what went wrong, and why.
+        next_move: what to do about it.
     """
 
     slug: str
@@ -348,7 +354,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "key-missing",
         Exit.CONFIGURATION,
         "there is no key file {key}.",
-        "give the right path with -s, or make a key: ssh-keygen -t ed25519 -f {key}.",
+        "give the right path, or make a key: ssh-keygen -t ed25519 -f {key}.",
     ),
     Problem(
         "key-unreadable",
@@ -689,6 +695,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         Exit.PORT_TAKEN,
         "the bastion's port {port} is held by somebody else ({evidence}).",
         "choose another port with -p.",
+    ),
+    Problem(
+        "port-of-tunnel",
+        Exit.PORT_TAKEN,
+        "the bastion's port {port} is held by the tunnel {name} of this machine.",
+        "change that one: -n {name}. Or choose another port with -p.",
     ),
     Problem(
         "port-stale",
@@ -1187,7 +1199,7 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
     Problem(
         "sync-deletes",
         Exit.REFUSED,
-        "{count} files would be deleted in {path}, and nobody is there to ask.",
+        "in {path} something would be deleted (files: {count}), and nobody is there to ask.",
         "look at them with --dry-run, then run the same command with --yes.",
     ),
     Problem(
@@ -1208,6 +1220,12 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         Exit.FAILED,
         "there is a file {path} already, and a key is never overwritten.",
         "choose another path, or put a new key in its place with scitex-ssh key rotate.",
+    ),
+    Problem(
+        "old-key-kept",
+        Exit.FAILED,
+        "{path} is the old key of a rotation that has come to its end, and is never overwritten.",
+        "delete it, or move it away; then do this again.",
     ),
     Problem(
         "bad-key-option",
@@ -1343,6 +1361,17 @@ def _again(family: type[SSHError], slug: str, where: str, facts: dict[str, str])
 def fill(text: str, facts: Mapping[str, str]) -> str:
     """``text`` with each ``{fact}`` replaced; a fact nobody gave reads ``?``."""
     return re.sub(r"\{(\w+)\}", lambda match: facts.get(match.group(1), "?"), text)
+
+
+def explain(slug: str) -> Problem:
+    """The entry of the catalogue: what went wrong, and what to do next, with its facts in braces.
+
+    Raises:
+        InputError: for a slug that there is not.
+    """
+    if slug not in CATALOGUE:
+        raise InputError("usage", why=f"there is no error {slug!a}", command="scitex-ssh explain")
+    return CATALOGUE[slug]
 
 
 def error(slug: str, *, where: str = "", **facts: object) -> SSHError:

@@ -15,7 +15,7 @@ from scitex_ssh.model import Destination, Port
 from scitex_ssh.render.authorized_keys import PublicKey
 from scitex_ssh.render.client_config import Machine, Way, config
 
-FOLDER = "~/.ssh/scitex-ssh"
+FOLDER = client_files.FLEETS
 INCLUDE = "scitex-ssh/config"
 SSHD = ("localhost:22", "127.0.0.1:22", "[::1]:22")
 HEAD = "# Written by scitex-ssh: the hosts of fleets, by name.\n"

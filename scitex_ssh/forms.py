@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from scitex_ssh import api, defaults
@@ -25,7 +27,7 @@ FILES = {
     "json": ("description", ("systemd",)),
 }
 FORMS = ("argv", "shell", *FILES)
-ACTIONS = ("setup", "status", "remove")
+ACTIONS = ("setup", "status", "remove", "bastion")
 
 
 def render_tunnel(
@@ -39,8 +41,9 @@ def render_tunnel(
 ) -> str:
     """A tunnel in another form, as text; no bastion is asked and nothing is touched.
 
-    With a port or a name alone it is one that stands here; else the one that is described. ``more`` are the
-    other fields of a description, as `setup` takes them.
+    With a port or a name alone it is one that stands here; else the one that is described. Of several, to a
+    bastion each, the text is one after the other. ``more`` are the other fields of a description, as `setup`
+    takes them.
 
     Args:
         form: ``argv`` (a word a line) and ``shell`` (one line) are one ssh command that needs no file of
@@ -68,8 +71,9 @@ def script(
     """The POSIX script that does it on a machine without Python; nothing is run here.
 
     Args:
-        action: ``setup``, ``status`` or ``remove``. The first takes what `setup` takes; the others a port or
-            a name, and ``status`` without one shows all.
+        action: ``setup``, ``status``, ``remove`` or ``bastion``. The first takes what `setup` takes; the
+            next two a port or a name, and ``status`` without one shows all; the last nothing: its script is
+            told the word of ``scitex-ssh bastion`` when it is run.
 
     Raises:
         InputError: for input that cannot be right.
@@ -77,6 +81,11 @@ def script(
     if action not in ACTIONS:
         why = f"{shown(action)} is not what a script does: {', '.join(ACTIONS)} are"
         raise InputError("usage", why=why, command="scitex-ssh script")
+    if action == "bastion":
+        if any(each is not None for each in (port, bastion_server, secret_key_path, name, *more.values())):
+            why = "the script of a bastion is told its hosts when it is run"
+            raise InputError("usage", why=why, command="scitex-ssh script")
+        return shell.bastion()
     wanted: Sequence[Tunnel | TunnelName | Port]
     if action == "setup":
         wanted = api.each_described(port, bastion_server, secret_key_path, name=name, **more)
@@ -87,28 +96,46 @@ def script(
     return shell.baked(action, wanted)
 
 
-def text(tunnel: Tunnel, form: str) -> str:
-    """The tunnel in one of `FORMS`."""
-    if form == "argv":
-        return "\n".join(argv(tunnel)) + "\n"
+def scripts(folder: str | os.PathLike[str]) -> list[Path]:
+    """Write the generic scripts, which are told their tunnel by flags, to a folder; their paths.
+
+    Raises:
+        OSError: where one cannot be written.
+    """
+    into = Path(folder)
+    into.mkdir(parents=True, exist_ok=True)
+    for name, program in shell.generic_scripts().items():
+        (into / name).write_text(program, encoding="utf-8")
+        (into / name).chmod(0o755)
+    return [into / name for name in shell.generic_scripts()]
+
+
+def text(tunnels: Sequence[Tunnel], form: str) -> str:
+    """The tunnels in one of `FORMS`, an empty line between two; a shell line is one by itself."""
     if form == "shell":
-        return shlex.join(argv(tunnel)) + "\n"
-    return _file(tunnel, form)
+        return "".join(shlex.join(argv(each)) + "\n" for each in tunnels)
+    if form == "argv":
+        return "\n".join("\n".join(argv(each)) + "\n" for each in tunnels)
+    return "\n".join(_file(each, form) for each in tunnels)
 
 
 def meant(
     port: object, bastion_server: object, secret_key_path: object, *, name: object, **more: object
-) -> Tunnel:
-    """The one that is described; with a port or a name alone the one that stands here, if one does."""
+) -> Sequence[Tunnel]:
+    """What is described; with a port or a name alone what stands here, if something does."""
     alone = bastion_server is None and secret_key_path is None and not more
     if alone and (port is not None or name is not None):
         wanted = str(api.named(port, name))
-        for each in standing.tunnels():
-            if each.description and (each.name == wanted or (name is None and wanted in each.ports)):
-                return _recalled(each)
+        found = [
+            _recalled(each)
+            for each in standing.tunnels()
+            if each.description and (each.name == wanted or (name is None and wanted in each.ports))
+        ]
+        if found:
+            return found
         if defaults.of("bastion").value is None or defaults.of("key").value is None:
             raise error("no-such-tunnel", name=wanted)
-    return api.described(port, bastion_server, secret_key_path, name=name, **more)
+    return api.each_described(port, bastion_server, secret_key_path, name=name, **more)
 
 
 def _recalled(stands: standing.Standing) -> Tunnel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -369,9 +370,7 @@ def status(
     def look() -> scitex_ssh.Result:
         seen = scitex_ssh.status(port, name=name, wait=wait)
         if prometheus is not None and seen.status != Exit.INTERRUPTED:
-            from scitex_ssh.health import metrics
-
-            metrics.write(prometheus, metrics.text(seen.report.observations))
+            scitex_ssh.metrics(seen, prometheus)
         return seen
 
     if watch:
@@ -444,6 +443,8 @@ def doctor(
     Without --fix nothing is changed. The first check that failed is the cause; those behind it are not
     reached. Exit status 50 when one failed.
     """
+    from scitex_ssh.cli import fix as offers
+
     port, bastion, key, name = flags["port"], flags["bastion"], flags["secret_key"], flags["name"]
     if port is None and name is None and bastion is None and key is None:
         how = "-p or -n for one that stands, or -b and -s for a new one"
@@ -454,29 +455,22 @@ def doctor(
             why=f"{'--yes' if yes else '--accept-new-host-key'} is for --fix",
             command="scitex-ssh doctor",
         )
-    tell = _quiet if as_json else present.line
     described = {
         each: value for each, value in flags.items() if each not in ("port", "bastion", "secret_key", "name")
     }
-
-    def examine() -> scitex_ssh.Result:
-        return scitex_ssh.doctor(port, bastion, key, name=name, tell=tell, **described)
-
-    result = examine()
-    if fix:
-        from scitex_ssh.cli import fix as offers
-
-        given = {"bastion": bastion, "key": key, "user": flags["user"]}
-        asking = not as_json and _terminal()
-        result = offers.mend(
-            result, examine, given, port or name, yes=yes, accept_new=accept_new_host_key, asking=asking
-        )
+    asking = not as_json and _terminal()
+    take = partial(offers.taken, yes=yes, accept_new=accept_new_host_key, asking=asking)
+    result = scitex_ssh.doctor(
+        port,
+        bastion,
+        key,
+        name=name,
+        fix=take if fix else False,
+        tell=offers.telling(_quiet if as_json else present.line),
+        **described,
+    )
     if bundle is not None:
-        from scitex_ssh.health import bundle as support
-
-        seen = scitex_ssh.status()
-        words = "\n".join(present.check(each) for each in result.report.checks)
-        support.write(bundle, support.contents(result.as_dict(), seen.as_dict(), words))
+        scitex_ssh.bundle(bundle, result)
         print(f"Written: {bundle}. Look through it before you send it.", file=sys.stderr)
     return present.finish("doctor", result, as_json)
 
@@ -520,9 +514,7 @@ def script_remove(port: str | None, name: str | None) -> int:
 @script.command("bastion")
 def script_bastion() -> int:
     """Print the script of a bastion: its first argument is the word, as of ``scitex-ssh bastion``."""
-    from scitex_ssh.backends import shell
-
-    print(shell.bastion(), end="")
+    print(scitex_ssh.script("bastion"), end="")
     return Exit.DONE
 
 
@@ -530,13 +522,8 @@ def script_bastion() -> int:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def scripts(folder: Path) -> int:
     """Write the generic scripts to FOLDER: they are told their tunnel by flags."""
-    from scitex_ssh.backends import shell
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in shell.generic_scripts().items():
-        (folder / name).write_text(text, encoding="utf-8")
-        (folder / name).chmod(0o755)
-        print(folder / name)
+    for path in scitex_ssh.scripts(folder):
+        print(path)
     return Exit.DONE
 
 
@@ -548,10 +535,7 @@ def explain(slug: str | None) -> int:
         for problem in CATALOGUE.values():
             print(f"{problem.slug:22} {int(problem.status):3}  {problem.sentence}")
         return Exit.DONE
-    if slug not in CATALOGUE:
-        why = f"there is no error {slug!a}"
-        raise error("usage", why=why, command="scitex-ssh explain")
-    problem = CATALOGUE[slug]
+    problem = scitex_ssh.explain(slug)
     print(f"[{slug}]  exit status {int(problem.status)}")
     print(f"What:  {problem.sentence}\nNext:  {problem.next_move}")
     return Exit.DONE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,18 +63,18 @@ def enrolled(
         terminal: somebody can be asked.
         name: of the command, for errors.
     """
-    from scitex_ssh import api
-    from scitex_ssh.gateway import client
+    from scitex_ssh import api, gateways
 
     api.described(*_ANY, **{field: flags[field] for field in _DESCRIBING if field in flags})
-    _permitted(yes, terminal)
-    granted = client.enrol(
+    consent = _consent(yes, terminal)
+    granted = gateways.enrol(
         str(asked["gateway"]),
         _token(asked["token_file"], name),
         name=asked["machine"],
-        key=Path(key).expanduser() if key else None,
+        key=key or None,
         accept_new_host_key=flags["accept_new_host_key"],
         over_ssh=asked["over_ssh"],
+        consent=consent,
     )
     if granted.old is not None and name != "scitex-ssh agent":
         why = "it is ssh-tunnel-gateway, which forgets who does not call; scitex-ssh agent calls"
@@ -91,14 +90,15 @@ def trust(granted: Granted, flags: Mapping[str, Any]) -> dict[str, Any]:
     return {"host_key_fingerprint": granted.fingerprints}
 
 
-def _permitted(yes: bool, terminal: bool) -> None:
+def _consent(yes: bool, terminal: bool) -> bool:
+    """Whether somebody says yes to this very call."""
     names = scitex_ssh.policy.this_host()
     unset = scitex_ssh.policy.answer("tunnels", *names).verdict == "unset"
     if unset and terminal and not yes:
         from scitex_ssh.cli import consent
 
-        consent.asked("tunnels", names[0])
-    scitex_ssh.policy.check("tunnels", *names, consent=yes or (unset and terminal))
+        return consent.asked("tunnels", names[0])
+    return yes
 
 
 def _token(path: str | None, name: str) -> str:

@@ -6,47 +6,19 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from scitex_ssh import gateways
 from scitex_ssh.cli.app import SETTINGS
-from scitex_ssh.errors import Exit, error
-
-if TYPE_CHECKING:
-    from scitex_ssh.gateway.machine import Machine
-    from scitex_ssh.gateway.settings import Settings
-    from scitex_ssh.gateway.store import Store
-    from scitex_ssh.gateway.tables import Bastion
+from scitex_ssh.errors import Exit
 
 
 @click.group("gateway", context_settings=SETTINGS)
 def gateway() -> None:
     """Let machines enrol themselves at this bastion (needs the extra: scitex-ssh[gateway])."""
-
-
-@contextmanager
-def _packages() -> Iterator[None]:
-    """What is missing is told as an error of ours."""
-    try:
-        yield
-    except ImportError as problem:
-        raise error("gateway-packages", why=str(problem)) from problem
-
-
-def _settings(**flags: Any) -> Settings:
-    with _packages():
-        from scitex_ssh.gateway.settings import Settings, environment
-    return Settings.of(environment(os.environ), **flags)
-
-
-def _store(settings: Settings | None = None) -> Store:
-    with _packages():
-        from scitex_ssh.gateway.service import opened
-    return opened(settings or _settings())
 
 
 @gateway.command("serve")
@@ -68,9 +40,9 @@ def serve(**flags: Any) -> int:
     Machines that enrol over SSH need no server. Settings come from the environment, from
     /etc/scitex-ssh/gateway.env, and from these flags, which go first.
     """
-    with _packages():
+    with gateways.packages():
         from scitex_ssh.gateway import serve as server
-    server.run(_settings(**flags))
+    server.run(gateways.settings(**flags))
     return Exit.DONE
 
 
@@ -79,9 +51,7 @@ def serve(**flags: Any) -> int:
 @click.option("--dry-run", is_flag=True, help="Change nothing; show what would change.")
 def install(http: bool, dry_run: bool) -> int:
     """Make this machine a gateway: its accounts, what sshd asks, units of systemd. Takes root."""
-    with _packages():
-        from scitex_ssh.gateway import install as steps
-    done = steps.due(_settings(), http) if dry_run else list(steps.install(_settings(), http))
+    done = gateways.install(http=http, dry_run=dry_run)
     for step in done:
         print(f"{'would-change' if dry_run else 'changed':13} {step}")
     if not done:
@@ -95,7 +65,7 @@ def install(http: bool, dry_run: bool) -> int:
 )
 def list_(state: str | None) -> int:
     """List the machines that the gateway knows."""
-    machines = _store().machines(state or "")
+    machines = gateways.machines(state)
     rows = [["NAME", "STATE", "PORT", "SEEN", "FROM", "OWNER"]]
     rows += [
         [one.name, one.state, str(one.port or "-"), _ago(one.seen), one.address or "-", one.owner]
@@ -111,15 +81,11 @@ def list_(state: str | None) -> int:
 @click.argument("name")
 def show(name: str) -> int:
     """Show one machine, and the command that reaches it."""
-    with _packages():
-        from scitex_ssh.gateway import reach
-    settings = _settings()
-    store = _store(settings)
-    machine = store.find(name)
+    machine = gateways.machine(name)
     for field, value in machine.as_dict().items():
         print(f"{field:12} {_words(field, value)}")
     if machine.port is not None:
-        print(f"{'connect':12} {reach.command(machine, _bastion(settings, store, machine.bastion))}")
+        print(f"{'connect':12} {gateways.connect(name)}")
     return Exit.DONE
 
 
@@ -127,10 +93,7 @@ def show(name: str) -> int:
 @click.argument("name")
 def approve(name: str) -> int:
     """Give a machine that waits its port."""
-    settings = _settings()
-    store = _store(settings)
-    machine = store.approve_machine(name, _who())
-    _changed(settings, store)
+    machine = gateways.approve(name)
     print(f"{machine.name} has port {machine.port}")
     return Exit.DONE
 
@@ -140,12 +103,8 @@ def approve(name: str) -> int:
 @click.argument("to")
 def rename(name: str, to: str) -> int:
     """Call a machine by another name."""
-    with _packages():
-        from scitex_ssh.gateway.machine import MachineName
-    settings = _settings()
-    store = _store(settings)
-    store.rename(name, MachineName(to), _who())
-    _changed(settings, store)
+    machine = gateways.rename(name, to)
+    print(f"{machine.name} has port {machine.port or '-'}")
     return Exit.DONE
 
 
@@ -153,26 +112,16 @@ def rename(name: str, to: str) -> int:
 @click.argument("name")
 def revoke(name: str) -> int:
     """Take a machine its port and its key, and end its session."""
-    with _packages():
-        from scitex_ssh.gateway import sessions, upkeep
-    settings = _settings()
-    store = _store(settings)
-    machine = store.revoke(name, _who())
-    upkeep.tick(settings, store)
-    ours = machine.bastion == store.bastion.name
-    if ours and machine.port is not None and machine.port in sessions.listening(settings.ssh_user):
-        raise error("gateway-session", name=machine.name, port=machine.port)
-    print(f"{machine.name} is revoked{_was(machine)}")
+    machine = gateways.revoke(name)
+    free = "" if machine.port is None else f"; port {machine.port} is free"
+    print(f"{machine.name} is revoked{free}")
     return Exit.DONE
 
 
 @gateway.command("tick")
 def tick() -> int:
     """Renew what is up, end what is over, cut what was revoked: one round, as the timer does it."""
-    with _packages():
-        from scitex_ssh.gateway import upkeep
-    settings = _settings()
-    done = upkeep.tick(settings, _store(settings))
+    done = gateways.tick()
     if done.expired or done.cut:
         print(f"expired: {' '.join(done.expired) or '-'}; cut: {' '.join(map(str, done.cut)) or '-'}")
     return Exit.DONE
@@ -185,18 +134,7 @@ def export(form: str) -> int:
 
     What is printed as JSON, scitex-ssh ssh-config --from FILE --write makes names of on a client.
     """
-    with _packages():
-        from scitex_ssh.gateway import reach
-    settings = _settings()
-    store = _store(settings)
-    active = store.machines("active")
-    ways = {name: _bastion(settings, store, name) for name in {machine.bastion for machine in active}}
-    if form == "json":
-        via = {machine.id: reach.jump(ways[machine.bastion]) for machine in active}
-        said = [{**machine.as_dict(), "via": via.get(machine.id, "")} for machine in store.machines()]
-        print(json.dumps(said, indent=2))
-    else:
-        print(reach.block((machine, ways[machine.bastion]) for machine in active), end="")
+    print(gateways.export(form), end="")
     return Exit.DONE
 
 
@@ -207,38 +145,27 @@ def script(url: str) -> int:
 
     For machines without Python: with ssh:// it takes ssh alone, with https:// it takes curl.
     """
-    from scitex_ssh.gateway.script import script as made
-
-    print(made(url), end="")
+    print(gateways.script(url), end="")
     return Exit.DONE
 
 
 @gateway.command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def backup(file: Path) -> int:
-    """Copy the database to FILE while the gateway runs. Put it back with the gateway stopped."""
-    import sqlite3
+    """Copy the database to FILE while the gateway runs."""
+    print(gateways.backup(file))
+    return Exit.DONE
 
-    settings = _settings()
-    if not settings.database.startswith("sqlite:///"):
-        raise error(
-            "gateway-storage",
-            url=settings.database.partition(":")[0],
-            why="only SQLite is copied; use pg_dump",
-        )
-    if file.exists():
-        raise error("file-failed", path=file, why="it is there already")
-    _store(settings).engine.dispose()
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.close(descriptor)
-    source = sqlite3.connect(settings.database[len("sqlite:///") :])
-    target = sqlite3.connect(file)
-    try:
-        source.backup(target)
-    finally:
-        target.close()
-        source.close()
-    print(file)
+
+@gateway.command("restore")
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+def restore(file: Path) -> int:
+    """Put a backup back while the gateway runs.
+
+    Machines, tokens and who is revoked are then as they were at the backup. What was there until now is
+    kept beside the database, and its path printed: restored, it undoes this.
+    """
+    print(f"what was there until now is {gateways.restore(file)}")
     return Exit.DONE
 
 
@@ -257,26 +184,14 @@ def token() -> None:
 @click.option("--admin", is_flag=True, help="A token for the API, and not to enrol with.")
 def create(name: str, uses: int, unlimited: bool, hours: float, admin: bool) -> int:
     """Make a token, and print it this once."""
-    with _packages():
-        from scitex_ssh.gateway import secrets
-        from scitex_ssh.gateway.machine import MachineName
-    store = _store()
-    times = None if unlimited or admin else uses
-    with store.writing() as db:
-        kind = "admin" if admin else "join"
-        made = secrets.create(db, MachineName(name), kind, store.clock(), times, hours * 3600)
-    print(made)
+    print(gateways.create_token(name, uses=None if unlimited else uses, hours=hours, admin=admin))
     return Exit.DONE
 
 
 @token.command("list")
 def tokens() -> int:
     """List the tokens that there are, without the tokens themselves."""
-    with _packages():
-        from scitex_ssh.gateway import secrets
-    with _store().reading() as db:
-        listed = secrets.listed(db)
-    for one in listed:
+    for one in gateways.tokens():
         uses = "unlimited" if one.uses is None else f"{one.uses} left"
         ends = "never" if one.expires is None else time.strftime("%F %T", time.localtime(one.expires))
         print(f"{one.name:24} {one.kind:6} {uses:12} ends {ends}")
@@ -287,10 +202,8 @@ def tokens() -> int:
 @click.argument("name")
 def forget(name: str) -> int:
     """End a token. Machines that enrolled with it stay."""
-    with _packages():
-        from scitex_ssh.gateway import secrets
-    with _store().writing() as db:
-        secrets.revoke(db, name)
+    gateways.revoke_token(name)
+    print(f"{name} opens nothing any more")
     return Exit.DONE
 
 
@@ -298,30 +211,9 @@ def forget(name: str) -> int:
 @click.option("-n", "limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 def log(limit: int) -> int:
     """Show who got what when, the newest last: one JSON object a line."""
-    for note in reversed(_store().audit(limit)):
+    for note in gateways.audit(limit):
         print(json.dumps(note))
     return Exit.DONE
-
-
-def _changed(settings: Settings, store: Store) -> None:
-    from scitex_ssh.gateway import upkeep
-
-    upkeep.write_keys(settings, store)
-
-
-def _bastion(settings: Settings, store: Store, name: str) -> Bastion:
-    from scitex_ssh.gateway.service import Service
-
-    return Service(settings, store).bastion(name)
-
-
-def _who() -> str:
-    """Who gives the command, for the audit log."""
-    return "cli:" + (os.environ.get("SUDO_USER") or os.environ.get("USER") or "?")[:60]
-
-
-def _was(machine: Machine) -> str:
-    return "" if machine.port is None else f"; port {machine.port} is free"
 
 
 def _words(field: str, value: object) -> str:

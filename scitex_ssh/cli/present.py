@@ -87,7 +87,7 @@ def line(said: Line) -> None:
     elif isinstance(said, Proof):
         print(_proof(said), flush=True)
     elif isinstance(said, Check):
-        print(check(said, colours=True), flush=True)
+        print(_paint(said.verdict, said.verdict) + said.text[len(said.verdict) :], flush=True)
     elif isinstance(said, Kept):
         # systemd survives all of it, and the steps have named it.
         if said.keeper != "systemd":
@@ -98,18 +98,6 @@ def line(said: Line) -> None:
     elif isinstance(said, SSHError):
         sys.stdout.flush()
         error(said)
-
-
-def check(said: Check, colours: bool = False) -> str:
-    """One check of doctor, on as many lines as it takes."""
-    verdict = said.verdict.ljust(12)
-    if colours:
-        verdict = _paint(verdict, said.verdict)
-    lines = [f"{verdict} {said.title.ljust(42)} {said.evidence}".rstrip()]
-    if said.slug:
-        indent = " " * 13
-        lines += [f"{indent}{said.sentence}", f"{indent}Next: {said.next_move} [{said.slug}]"]
-    return "\n".join(lines)
 
 
 def finish(command: str, result: scitex_ssh.Result, as_json: bool) -> int:

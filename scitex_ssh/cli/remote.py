@@ -21,10 +21,12 @@ from scitex_ssh.cli.app import SETTINGS
 from scitex_ssh.errors import Exit, error
 from scitex_ssh.model.text import shown
 from scitex_ssh.remote import command as commands
+from scitex_ssh.remote import gate
 from scitex_ssh.remote.probe import probe_remote
 from scitex_ssh.remote.results import SSHResult
 from scitex_ssh.remote.session import NOTHING, Stdin
 from scitex_ssh.remote.terminal import attach as attach_to
+from scitex_ssh.remote.terminal import permitted
 from scitex_ssh.remote.way import Way
 
 Command = Callable[..., Any]
@@ -162,6 +164,8 @@ def exec_(
     text = " ".join(command)
     ways = [Way.of(each, ssh_opts, jump) for each in host.split(",")]
     if dry_run:
+        for way in ways:
+            gate.check("exec", way, consent=True)
         return present.plan("exec", [line for way in ways for line in commands.shown(way, text)], as_json)
     if len(ways) == 1 and not as_json:
         sys.stdout.flush()
@@ -289,7 +293,7 @@ def attach(host: str, command: str | None, dry_run: bool, **flags: Any) -> int:
     This is plain ssh -t with your own ~/.ssh/config, its forwards and shared connections included.
     """
     if dry_run:
-        way = Way.of(host, flags["ssh_opts"], flags["jump"])
+        way = permitted(host, command, flags["session"], flags["ssh_opts"], flags["jump"], True)
         print(f"would open a terminal on {way.host}: {command or flags['session'] or 'the login shell'}")
         return Exit.DONE
     return attach_to(host, command, **flags)

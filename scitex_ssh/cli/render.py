@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -32,23 +33,26 @@ def render(context: click.Context, /, form: str, as_json: bool, **flags: Any) ->
     """Print a tunnel in another form: one that the flags describe, or with -p or -n alone one that stands.
 
     Nothing is touched and no bastion is asked. A unit is systemd's unless --keeper says systemd-user, a
-    crontab is cron's; without --keeper, all else is as with systemd.
+    crontab is cron's; without --keeper, all else is as with systemd. Where there are several bastions, it is
+    one after the other.
     """
-    tunnel = _tunnel(context, flags)
-    text = forms.text(tunnel, form)
+    tunnels = _tunnels(context, flags)
+    text = forms.text(tunnels, form)
     if as_json:
-        words = {"argv": argv(tunnel)} if form in ("argv", "shell") else {}
-        shown = forms.text(tunnel, "shell") if words else text
+        words = {"argv": argv(tunnels[0])} if form in ("argv", "shell") and len(tunnels) == 1 else {}
+        shown = forms.text(tunnels, "shell") if form == "argv" else text
         present.envelope("render", {"success": True, "form": form, **words, "text": shown})
     else:
         print(text, end="")
     return Exit.DONE
 
 
-def _tunnel(context: click.Context, flags: dict[str, Any]) -> Tunnel:
-    """The one that is meant: by its port or name alone it is one that stands."""
+def _tunnels(context: click.Context, flags: dict[str, Any]) -> Sequence[Tunnel]:
+    """What is meant: by a port or a name alone it is what stands."""
     source = context.get_parameter_source
     given = {name for name in flags if source(name) is ParameterSource.COMMANDLINE}
     if given and given <= {"port", "name"}:
         return forms.meant(flags["port"], None, None, name=flags["name"])
-    return api.described(flags.pop("port"), flags.pop("bastion") or None, flags.pop("secret_key"), **flags)
+    return api.each_described(
+        flags.pop("port"), flags.pop("bastion") or None, flags.pop("secret_key"), **flags
+    )

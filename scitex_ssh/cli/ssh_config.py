@@ -29,23 +29,40 @@ from scitex_ssh.errors import Exit, SSHError, error
     help="What another machine printed with --json, or a gateway with: gateway export --format json. "
     "- is standard input.",
 )
+@click.option(
+    "--fleet", is_flag=True, help="In place of this machine, the hosts of the fleets that were made from it."
+)
 @click.option("--write", is_flag=True, help="Write it to ~/.ssh/config.d/scitex-ssh, and nowhere else.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
-def ssh_config(name: str | None, via: Sequence[str], source: str | None, write: bool, as_json: bool) -> int:
+def ssh_config(
+    name: str | None, via: Sequence[str], source: str | None, fleet: bool, write: bool, as_json: bool
+) -> int:
     """Print the Host block with which clients reach this machine through its tunnels, by name.
 
     Where it has tunnels to several bastions, ssh tries one after the other.
 
     On a client: scitex-ssh ssh-config --from FILE --write, FILE being what this prints with --json.
     """
-    if source and (as_json or name):
-        raise _wrong("--name and --json are for this machine, and --from means others")
-    machines = clients.read(_text(source), source) if source else [clients.machine(name)]
+    if source and (as_json or name or fleet):
+        raise _wrong("--name, --fleet and --json are for what this machine knows, and --from means others")
+    if fleet and (name or write):
+        raise _wrong("the hosts of a fleet have their names, and are written here by the fleet itself")
+    if source:
+        machines = clients.read(_text(source), source)
+    else:
+        machines = clients.of_fleets() if fleet else [clients.machine(name)]
     if not machines:
-        raise _wrong(f"{source} tells of no machine that has a port")
+        why = (
+            f"{source} tells of no machine that has a port"
+            if source
+            else "no fleet was made from here: scitex-ssh fleet apply makes one"
+        )
+        raise _wrong(why)
     block = "\n".join(clients.config(machine, via) for machine in machines)
     if as_json:
-        present.envelope("ssh-config", {"success": True, "machine": clients.as_dict(machines[0])})
+        told = [clients.as_dict(machine) for machine in machines]
+        said = {"machines": told} if fleet else {"machine": told[0]}
+        present.envelope("ssh-config", {"success": True, **said})
     elif write:
         _write(machines, via)
     else:

@@ -14,7 +14,7 @@ from scitex_ssh.cli.app import SETTINGS
 from scitex_ssh.cli.remote import way_flags
 from scitex_ssh.errors import Exit, error
 from scitex_ssh.remote import gate
-from scitex_ssh.remote.copy import Spot, copy_files
+from scitex_ssh.remote.copy import copy_files, permitted
 from scitex_ssh.remote.sync import Pair, deletions, rsync_flags
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
@@ -41,10 +41,8 @@ def copy(
     What fails is told, and the rest is copied; then this ends with 1.
     """
     if dry_run:
-        ssh_opts, jump = flags["ssh_opts"], flags["jump"]
-        into = Spot.of(target, ssh_opts, jump)
-        lines = [f"would copy {Spot.of(each, ssh_opts, jump)} to {into}" for each in sources]
-        return present.plan("copy", lines, as_json)
+        *spots, into = permitted(sources, target, flags["ssh_opts"], flags["jump"], consent=True)
+        return present.plan("copy", [f"would copy {each} to {into}" for each in spots], as_json)
     meter = None if quiet or as_json or not sys.stderr.isatty() else _Meter()
     result = copy_files(sources, target, progress=meter, **flags)
     if meter:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from scitex_ssh.errors import error
+from scitex_ssh.errors import SSHError, error
 from scitex_ssh.gateway import problems
 
 BYTES = 32 * 1024
+HEAD = 16 * 1024
 SECONDS = 15.0
 
 
@@ -29,11 +30,11 @@ class Bounded:
             body = await asyncio.wait_for(_body(receive), SECONDS)
         except asyncio.TimeoutError:
             refusal = error("gateway-request", why=f"its body was not there after {SECONDS:.0f} s")
-            await problems.answer(refusal, 408)(scope, receive, send)
+            await _last(refusal, 408)(scope, receive, send)
             return
         if body is None:
             refusal = error("gateway-request", why=f"its body is longer than {BYTES} bytes")
-            await problems.answer(refusal, 413)(scope, receive, send)
+            await _last(refusal, 413)(scope, receive, send)
             return
         told = False
 
@@ -45,6 +46,13 @@ class Bounded:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self.app(scope, again, send)
+
+
+def _last(refusal: SSHError, code: int) -> Any:
+    """An answer after which the connection ends: what is still to come of the request is not read."""
+    answer = problems.answer(refusal, code)
+    answer.headers["Connection"] = "close"
+    return answer
 
 
 async def _body(receive: Any) -> bytes | None:
@@ -61,10 +69,11 @@ async def _body(receive: Any) -> bytes | None:
             return b"".join(parts)
 
 
-class Impatient(H11Protocol):
-    """HTTP of uvicorn, which by itself waits for ever for the end of a request's head."""
+class Impatient(HttpToolsProtocol):
+    """HTTP of uvicorn, which by itself waits for ever for the end of a request's head, however long."""
 
     _clock: asyncio.TimerHandle | None = None
+    _waited = 0
 
     def connection_made(self, transport: Any) -> None:
         """A connection begins, and has to say what it wants."""
@@ -76,10 +85,15 @@ class Impatient(H11Protocol):
         super().data_received(data)
         # uvicorn has no cycle before the first head, whatever its annotation says.
         cycle: Any = self.cycle
-        waits = cycle is None or cycle.response_complete
-        if not waits:
+        if cycle is not None and not cycle.response_complete:
             self._stop()
-        elif self._clock is None and not self.transport.is_closing():
+            return
+        self._waited += len(data)
+        if self.transport.is_closing():
+            return
+        if self._waited > HEAD:
+            self.send_400_response(f"The head of the request is longer than {HEAD} bytes.")
+        elif self._clock is None:
             self._clock = self.loop.call_later(SECONDS, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -88,6 +102,7 @@ class Impatient(H11Protocol):
         super().connection_lost(exc)
 
     def _stop(self) -> None:
+        self._waited = 0
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None

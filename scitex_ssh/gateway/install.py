@@ -150,7 +150,7 @@ def _database(settings: Settings) -> Iterator[str]:
     state = Path(STATE)
     state.mkdir(mode=0o750, parents=True, exist_ok=True)
     there = _has_database(settings)
-    opened(settings).engine.dispose()
+    opened(settings).close()
     if not there:
         yield f"database {_named(settings)}"
     # Not the enrolling account's to replace by a link: chown below goes to what is there.

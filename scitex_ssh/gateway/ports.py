@@ -68,14 +68,16 @@ def busy(port: int) -> bool:
 
     It is bound and let go at once; nothing listens in between, so nobody can connect to it by mistake.
     """
-    for family, wildcard in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+    # A socket of IPv6 that is not for IPv6 only stands for both families.
+    for family, wildcard in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 # Connections that have ended (TIME_WAIT) are no reason; a listener still is one.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
                 probe.bind((wildcard, port))
+                return False
         except OSError as problem:
             if problem.errno == errno.EADDRINUSE:
                 return True

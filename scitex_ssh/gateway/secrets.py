@@ -5,27 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from scitex_ssh.errors import error
 from scitex_ssh.gateway.tables import TOKENS
+from scitex_ssh.gateway.token import Token
 
 # 256 random bits need no slow digest: nobody guesses them.
 _BYTES = 32
-
-
-@dataclass(frozen=True)
-class Token:
-    """What is known of a token; never the token itself."""
-
-    name: str
-    kind: str
-    uses: int | None
-    expires: float | None
-    created: float
 
 
 def new() -> str:

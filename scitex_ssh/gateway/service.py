@@ -132,7 +132,8 @@ class Service:
             limits.checked(db, self.store.clock(), caller.address)
             machine, _ = self.store.registered(db, wish, caller, self._owners)
             bastion = self._bastion(db, machine.bastion)
-            if self.store.held(machine.port, machine.bastion):
+            known = machine.created != machine.seen
+            if known and self.store.held(machine.port, machine.bastion):
                 # Only this machine's own, former session can hold it; its key is another one now.
                 self.store.end_session(db, machine.bastion, machine.port or 0)
             return {

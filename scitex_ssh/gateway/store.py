@@ -56,6 +56,10 @@ class Store:
         self._ports = Allotment(pool, bastion, clock, busy)
         self._registration = Registration(self._ports, lease, approve, bind, clock)
 
+    def close(self) -> None:
+        """Let the database go."""
+        self.engine.dispose()
+
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that writes; what it did is on the disk when it ends without an error."""
         return self.transactions.writing()

@@ -289,7 +289,7 @@ def _pragmas(connection: SQLite, _: Any) -> None:
         # 32 MiB hold what some 50,000 machines need; the 2 of SQLite are full with 3,000.
         "cache_size=-32768",
         # Seldom, since a server does it beside its writes (see `transactions`); others end before that.
-        "wal_autocheckpoint=8000",
+        "wal_autocheckpoint=20000",
     )
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}").close()

@@ -21,8 +21,9 @@ Job = Callable[[Connection], Answer]
 Then = Callable[[], None]
 # Jobs of one transaction: who comes first waits for all of them.
 _MOST = 64
-# Batches after which what SQLite has logged goes to its place in the file.
-_MOVE = 50
+# Jobs after which what SQLite has logged goes to its place in the file. Whoever comes meanwhile waits for
+# the disk, so that is seldom: a job logs some ten pages.
+_MOVE = 1000
 # Connections on which PostgreSQL is written to at the same time.
 _CREW = 8
 
@@ -54,7 +55,7 @@ class Transactions:
         self._waiting: deque[_Asked] = deque()
         self._crew = ThreadPoolExecutor(1 if single else _CREW, "gateway-writes")
         self._movers = ThreadPoolExecutor(1, "gateway-moves") if single else None
-        self._batches = 0
+        self._logged = 0
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -105,8 +106,9 @@ class Transactions:
         if len(batch) < 2 or not self._together(batch):
             for asked in batch:
                 self._singly(asked)
-        self._batches += 1
-        if self._movers is not None and self._batches % _MOVE == 0:
+        self._logged += len(batch)
+        if self._movers is not None and self._logged >= _MOVE:
+            self._logged = 0
             self._movers.submit(self._move)
 
     def _move(self) -> None:

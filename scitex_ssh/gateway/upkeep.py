@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from scitex_ssh.errors import SSHError
 from scitex_ssh.gateway import keys, proofs, sessions
+from scitex_ssh.gateway.round import Round
 from scitex_ssh.gateway.settings import Settings
 from scitex_ssh.gateway.store import Store
 from scitex_ssh.render.authorized_keys import PublicKey
@@ -21,17 +21,7 @@ EVERY = 20.0
 AGAIN, MOST = 300.0, 64
 
 
-@dataclass(frozen=True)
-class Done:
-    """What one round did."""
-
-    live: int
-    dialled: int
-    expired: tuple[str, ...]
-    cut: tuple[int, ...]
-
-
-def tick(settings: Settings, store: Store) -> Done:
+def tick(settings: Settings, store: Store) -> Round:
     """One round. Sessions are cut by root only; for others they stay to be cut."""
     live = sessions.listening(settings.ssh_user)
     foreign = {port for port in sessions.taken() if port in store.pool}
@@ -48,7 +38,7 @@ def tick(settings: Settings, store: Store) -> Done:
     found = proofs.dial(store.due(live, AGAIN, MOST))
     if found:
         store.proven(found)
-    return Done(len(live), len(found), tuple(machine.id for machine in over), tuple(cut))
+    return Round(len(live), len(found), tuple(machine.id for machine in over), tuple(cut))
 
 
 def memory(path: Path = Path("/proc/meminfo")) -> float:

@@ -9,7 +9,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from scitex_ssh.model import Destination
+from scitex_ssh.health import standing
+from scitex_ssh.model import Destination, Tunnel
 
 OTHERS_WRITE = 0o022
 
@@ -49,6 +50,18 @@ class Fix:
             return str(problem)
         lines = done.stderr.strip().splitlines() or ["it said nothing"]
         return lines[-1] if done.returncode else ""
+
+
+def about(tunnel: Tunnel | None, wanted: str) -> Way | None:
+    """What was examined: the tunnel that was described, or the one that stands and has that name or port."""
+    if tunnel is not None:
+        return Way(tunnel.bastion, str(standing.expanded(tunnel.key, tunnel.user)), tunnel.user or "")
+    for each in standing.tunnels():
+        if each.description and wanted in (each.name, *each.ports):
+            said = each.description
+            own = each.keeper != "systemd"
+            return Way(Destination.parse(said["bastion"]), said["key"], said["user"], each.unit, own)
+    return None
 
 
 def fix(slug: str, way: Way) -> Fix | None:

@@ -41,10 +41,19 @@ note() {
     } >"$state/state.new" && mv -f "$state/state.new" "$state/state"
 }
 
-# When a process began: the number alone may be another's by now. None for a dead one that nobody
-# has asked about yet.
+# birth PID: leaves in $birth when a process began: the number alone may be another's by now. None for a dead one that
+# nobody has asked about yet.
 # shellcheck disable=SC2086  # the fields after the name, which alone may hold spaces
-birth() { { read -r stat <"/proc/$1/stat" && set -- ${stat##*) } && [ "$1" != Z ] && shift 19 && echo "$1"; } 2>/dev/null; }
+birth() {
+    birth=
+    { read -r stat <"/proc/$1/stat" && set -- ${stat##*) } && [ "$1" != Z ] && shift 19 && birth=$1; } 2>/dev/null
+}
+
+# Leaves in $clock the seconds since the machine booted, which nobody sets.
+look_at_clock() {
+    read -r clock _ 2>/dev/null </proc/uptime || clock=$(date +%s)
+    clock=${clock%%.*}
+}
 
 # random BYTES
 random() { od -An -v -N"$1" -tx1 /dev/urandom 2>/dev/null | tr -d ' \n'; }
@@ -113,7 +122,8 @@ talk() {
         exec ssh -T -F "$config" -o "LogLevel=$level" "$@" <"$input" >>"$output" 2>>"$state/stderr" 8>&- 9>&-
     ) &
     child=$!
-    echo "$child $(birth "$child") $keeper $(birth "$keeper")" >"$state/child"
+    birth "$child"
+    echo "$child $birth $keeper $keeper_birth" >"$state/child"
     guard "$child" 9>&- &
     guard=$!
     if [ "$output" = "$state/session" ] && [ -n "$on_up$on_down" ]; then
@@ -262,14 +272,15 @@ complain() {
     { grep -v '^error ' "$1/state" && echo "error $(date +%s) $2"; } >"$1/state.beside" && mv -f "$1/state.beside" "$1/state"
 }
 
-# telling: leaves what an ssh said in the file "words", and prints the line that tells most. Over jump hosts the last are
-# those of an ssh that only lost its way to the bastion, and the last of one that we ended says so.
+# telling: says again what an ssh said, and leaves it in the file "words" and the line that tells most in $why. Over jump
+# hosts the last are those of an ssh that only lost its way to the bastion, and the last of one that we ended says so.
 telling() {
     : >"$state/words"
-    words=$state/words awk '
+    : >"$state/why"
+    words=$state/words why=$state/why awk '
         { sub(/\r$/, "") }
         /^Authenticated to / || /^Transferred: / || /^Bytes per second: / { next }
-        { print >ENVIRON["words"] }
+        { print >ENVIRON["words"]; print }
         /^Killed by signal / { next }
         /./ { near = $0 }
         /^the connection was silent/ { silent = $0 }
@@ -277,8 +288,9 @@ telling() {
         /^stdio forwarding failed/ { lost = 1 }
         /./ { far = $0 }
         sub(/^channel [0-9]*: open failed: /, "") { refused = "stdio forwarding failed: open failed: " $0 }
-        END { print silent != "" ? silent : lost ? refused : far != "" ? far : near }
-    ' "$state/stderr"
+        END { print(silent != "" ? silent : lost ? refused : far != "" ? far : near) >ENVIRON["why"] }
+    ' "$state/stderr" >&2
+    IFS= read -r why <"$state/why" || why=
 }
 
 # What a connection's session is asked comes through a pipe with a name. Leaves in $mute whether there is none.
@@ -294,7 +306,8 @@ connect() {
     attempts=$((attempts + 1))
     trim_log
     note connecting ""
-    born=$now
+    look_at_clock
+    born=$clock
     asking=0
     if [ "$mode" != hold ]; then
         talk "$state/session" "$folder/ssh_config" -N tunnel
@@ -307,14 +320,11 @@ connect() {
             -o "ServerAliveCountMax=$((4 * count + 3))" hold
     fi
     ended=$code
-    now=$(date +%s)
-    lived=$((now - born))
-    # A clock that was set back meanwhile.
-    [ "$lived" -ge 0 ] || lived=30
-    why=$(telling)
-    cat "$state/words" >&2
+    look_at_clock
+    lived=$((clock - born))
+    telling
+    [ -z "$why" ] || error="$((now + lived)) $why"
     # How long the last connections lasted that the bastion ended, one after the other.
-    [ -z "$why" ] || error="$now $why"
     case $why in *" closed by "*) lasted="$lived ${lasted% * *}" ;; *) lasted='' ;; esac
     # A login is a dozen round trips, which take their time on a bad line.
     if authenticated; then patience=$usual; else case $why in "no login within "*) patience=$((3 * usual)) ;; esac fi
@@ -322,7 +332,7 @@ connect() {
     held=0
     [ ! -e "$state/told" ] || announce down
     # Other words are an account's that runs no commands.
-    if grep -q '^scitex-ssh holds' "$state/session"; then held=1 mine=$name; else : >"$state/session"; fi
+    if [ -s "$state/session" ] && grep -q '^scitex-ssh holds' "$state/session"; then held=1 mine=$name; else : >"$state/session"; fi
 }
 
 # The session of this key that still holds the port is ended on the bastion. True if the port is free.
@@ -428,9 +438,10 @@ insist() {
 # An ssh that outlived the supervisor that started it (kill -9) would hold the port for ever.
 sweep() {
     read -r orphan born parent parent_born 2>/dev/null <"$state/child" || return 0
-    if [ -n "$born" ] && [ "$(birth "$orphan")" = "$born" ] && [ "$(birth "$parent")" != "$parent_born" ]; then
-        kill "$orphan" 2>/dev/null
-    fi
+    birth "$orphan"
+    [ -n "$born" ] && [ "$birth" = "$born" ] || return 0
+    birth "$parent"
+    [ "$birth" = "$parent_born" ] || kill "$orphan" 2>/dev/null
 }
 
 attempts=0 fails=0 child='' napper='' guard='' herald='' mode=hold level=VERBOSE asking=0 pause='' why='' lived=0 held=0 woken=0 mine='' lasted='' error='' keeper=$$
@@ -464,6 +475,8 @@ case ${SCITEX_SSH_ATTEMPT-} in
     trap wake USR1
     open_questions
     deaf=$mute
+    birth "$keeper"
+    keeper_birth=$birth
     while :; do
         attempt
         delay
@@ -475,6 +488,8 @@ case ${SCITEX_SSH_ATTEMPT-} in
     # Under autossh: one attempt; 255 makes autossh try again, whatever ended this one.
     name=$SCITEX_SSH_ATTEMPT
     keeper=$PPID
+    birth "$keeper"
+    keeper_birth=$birth
     trap leave TERM INT HUP
     trap wake USR1
     open_questions

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scitex_ssh.errors import error
-from scitex_ssh.keys.local import agent, file_path, public, public_half
+from scitex_ssh.keys.local import agent, file_path, private, public, public_half
 from scitex_ssh.remote import gate
 from scitex_ssh.remote.effective import effective
 from scitex_ssh.remote.way import Way
@@ -92,9 +92,9 @@ def answer(way: Way, name: str, half: PublicKey) -> Answer:
         # By names of ours, so that nothing in a path means anything to ssh. One of the agent has no file.
         offered = folder.path / "offered"
         public(offered).write_text(f"{half}\n", encoding="utf-8")
-        private = Path(name).with_suffix("") if name.endswith(".pub") else Path(name)
-        if private.is_file():
-            offered.symlink_to(private.absolute())
+        secret = private(Path(name))
+        if secret.is_file():
+            offered.symlink_to(secret.absolute())
         only = ("PreferredAuthentications=publickey", "IdentitiesOnly=yes", "LogLevel=DEBUG1")
         command = ["ssh", *(word for each in only for word in ("-o", each)), "-i", str(offered), *way.flags]
         # A forward to nowhere in place of a session: a session would run the forced command of the key.

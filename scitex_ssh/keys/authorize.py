@@ -12,7 +12,7 @@ from scitex_ssh.bastion import bastion_program
 from scitex_ssh.errors import InputError, error
 from scitex_ssh.keys.answers import ACCEPTED, answer
 from scitex_ssh.keys.lines import edit, output
-from scitex_ssh.keys.local import file_path, public, public_half
+from scitex_ssh.keys.local import file_path, private, public, public_half
 from scitex_ssh.keys.told import saying, silent, told
 from scitex_ssh.model import Port
 from scitex_ssh.model.host import HostName
@@ -52,7 +52,7 @@ def authorize(
         options: of the line, as sshd(8) has them: ``['restrict', 'from="192.0.2.0/24"']``.
         ports: instead, the key may hold and dial these ports (1024 to 65535) of the host, and do nothing
             else; the line is the one that ``scitex-ssh bastion authorize --plain`` writes there.
-        name: what the host calls this machine then; by default its host name.
+        name: with ports, what the host calls this machine; by default its host name.
         ssh_opts: flags for ssh; they win over everything.
         jump: hosts on the way, the nearest first, parted by commas.
         dry_run: change nothing; say what would change.
@@ -67,6 +67,9 @@ def authorize(
     held = [Port(port, "a tunnel") for port in ports]
     if wanted and held:
         why = "a key for ports has the options of a tunnel's key, and no others"
+        raise InputError("usage", why=why, command="scitex-ssh key authorize")
+    if name is not None and not held:
+        why = "a name is for a key that holds ports"
         raise InputError("usage", why=why, command="scitex-ssh key authorize")
     way = Way.of(host, ssh_opts, jump)
     gate.check("exec", way, consent)
@@ -88,24 +91,24 @@ def authorize(
             edit(way, say, "add", half.blob, ",".join(wanted), str(half), comment, dry_run=dry_run)
         if dry_run:
             return
-        private = path.with_suffix("") if path.suffix == ".pub" else path
-        if not private.is_file():
+        secret = private(path)
+        if not secret.is_file():
             say("ok", f"not tried: the private half of {half.fingerprint} is not here")
             return
-        prove(way, private, half)
-        say("ok", f"{way.host} lets {private} in")
+        prove(way, secret, half)
+        say("ok", f"{way.host} lets {secret} in")
 
     return told(work, tell)
 
 
-def prove(way: Way, private: Path, half: PublicKey) -> None:
+def prove(way: Way, secret: Path, half: PublicKey) -> None:
     """Return where the host lets the key in; a forced command of its line is not run.
 
     Raises:
         ReachError: ``key-not-proven``, or why the host cannot be reached.
     """
-    if answer(way, str(private), half).verdict not in ACCEPTED:
-        raise error("key-not-proven", host=way.host, key=private)
+    if answer(way, str(secret), half).verdict not in ACCEPTED:
+        raise error("key-not-proven", host=way.host, key=secret)
 
 
 def _for_ports(

@@ -86,6 +86,9 @@ def new(
         why = "nobody is there to type a passphrase"
         raise InputError("usage", why=why, command="scitex-ssh key new")
     place = file_path(f"~/.ssh/id_{kind}" if path is None else path)
+    if place.suffix == ".pub":
+        why = "such a name is for the half that is given away"
+        raise InputError("bad-key-path", value=shown(str(place)), why=why)
     try:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".scitex-ssh-", dir=place.parent) as folder:
@@ -253,6 +256,11 @@ def file_path(path: object) -> Path:
 def public(path: Path) -> Path:
     """Where the public half of a key lies."""
     return path.with_name(path.name + ".pub")
+
+
+def private(path: Path) -> Path:
+    """Where the private half of a key lies, by the path of either half."""
+    return path.with_suffix("") if path.suffix == ".pub" else path
 
 
 def _folder(folder: object) -> Path:

@@ -10,8 +10,8 @@ from scitex_ssh.api import Result, Tell
 from scitex_ssh.errors import error
 from scitex_ssh.keys.authorize import prove
 from scitex_ssh.keys.lines import edit, with_key
-from scitex_ssh.keys.local import file_path, locked_key, new, public, public_half
-from scitex_ssh.keys.told import saying, silent, told
+from scitex_ssh.keys.local import file_path, locked_key, new, private, public, public_half
+from scitex_ssh.keys.told import Say, saying, silent, told
 from scitex_ssh.remote import gate
 from scitex_ssh.remote.way import Way
 
@@ -29,13 +29,14 @@ def rotate(
     """Put a new key in the place of the one at ``key``, on all hosts that let it in.
 
     The new key is made beside (``KEY.new``). On each host its line, with the options of the old one, is put
-    behind the old one's, and the new key must log in; until then nothing is taken away, and the same call
-    goes on where one was broken off. Then the files change places (the old key is ``KEY.old``), and the old
-    lines go. A key with a passphrase is followed by one with a passphrase, which ssh-keygen asks for.
+    behind the old one's, and the new key must log in; until then nothing is taken away. Then the files
+    change places (the old key is ``KEY.old``), and the old lines go. Where it was broken off, at whatever
+    step, the same call goes on. A key with a passphrase is followed by one with a passphrase, which
+    ssh-keygen asks for.
 
     Args:
         hosts: one, or several of them; each a ``Host`` of ``~/.ssh/config``, or ``[user@]host[:port]``.
-        key: the path of the private key.
+        key: the path of either half.
         kind: ``ed25519``, or ``rsa`` (4096 bits).
         ssh_opts: flags for ssh. Where the key's line allows no commands, the key of one that may edit
             ``authorized_keys`` there: ``["-i", "admin_key"]``.
@@ -49,7 +50,7 @@ def rotate(
     """
     each = [hosts] if isinstance(hosts, str) or not isinstance(hosts, Sequence) else list(hosts)
     ways = [Way.of(host, ssh_opts, jump) for host in each]
-    place = file_path(key)
+    place = private(file_path(key))
     beside, former = place.with_name(place.name + ".new"), place.with_name(place.name + ".old")
     for way in ways:
         gate.check("exec", way, consent)
@@ -59,9 +60,9 @@ def rotate(
         old, comment = public_half(place)
         if not place.is_file():
             raise error("key-missing", key=place)
-        for path in (former, public(former)):
-            if path.exists():
-                raise error("key-exists", path=path)
+        if former.exists() or public(former).exists():
+            _go_on(ways, place, beside, former, say)
+            return
         if beside.is_file():
             say("ok", f"key {beside}, of a rotation that was broken off")
         else:
@@ -75,17 +76,42 @@ def rotate(
         for way in ways:
             prove(way, beside, young)
             say("ok", f"{way.host} lets the new key in")
-        _change_places(place, beside, former)
-        say("changed", f"{place} is the new key, {former} the old one")
+        _change_places(place, beside, former, say)
         for way in ways:
             edit(with_key(way, place), say, "drop", old.blob)
 
     return told(work, tell)
 
 
-def _change_places(place: Path, beside: Path, former: Path) -> None:
-    """At no moment is there no key at ``place``."""
+def _go_on(ways: Sequence[Way], place: Path, beside: Path, former: Path, say: Say) -> None:
+    """Do what is left of a rotation that was broken off when the new key had been proven.
+
+    Raises:
+        TunnelError: ``old-key-kept`` where nothing is left.
+    """
+    kinds = []
+
+    def noting(kind: str, title: str) -> None:
+        kinds.append(kind)
+        say(kind, title)
+
+    # The private half goes first, so that what is beside tells how far it came.
+    if public(beside).exists() and former.exists() and (not beside.exists() or former.samefile(place)):
+        _change_places(place, beside, former, noting)
+    old, young = public_half(former)[0], public_half(place)[0]
+    for way in ways:
+        prove(way, place, young)
+        edit(with_key(way, place), noting, "drop", old.blob)
+    if "changed" not in kinds:
+        raise error("old-key-kept", path=former)
+
+
+def _change_places(place: Path, beside: Path, former: Path, say: Say) -> None:
+    """At no moment is there no key at ``place``; what has changed already stays as it is."""
     for now, new_half, old_half in ((place, beside, former), (public(place), public(beside), public(former))):
-        if now.exists():
+        if not new_half.exists():
+            continue
+        if now.exists() and not old_half.exists():
             os.link(now, old_half)
         new_half.replace(now)
+    say("changed", f"{place} is the new key, {former} the old one")

@@ -14,10 +14,11 @@ from scitex_ssh.mcp import plans
 from scitex_ssh.plan.report import Event, Report
 from scitex_ssh.remote import CopyResult, SSHResult, copy_files, gate
 from scitex_ssh.remote.command import perform
-from scitex_ssh.remote.copy import Spot
+from scitex_ssh.remote.copy import Spot, permitted
 from scitex_ssh.remote.effective import effective
 from scitex_ssh.remote.session import NOTHING, Stdin
 from scitex_ssh.remote.way import Way
+from scitex_ssh.remote.wrap import PARENT, wrapped
 
 # What an answer holds of each stream, in bytes: it is read by somebody who has only so much room.
 KEPT = 65536
@@ -72,6 +73,8 @@ def execution(
     """Plan, or do, one command on one host."""
     way = Way.of(host, (), jump)
     gate.check("exec", way, consent=False)
+    # What cannot be sent is not planned.
+    wrapped(command, PARENT)
 
     def call(dry_run: bool) -> plans.Told:
         if dry_run:
@@ -124,10 +127,7 @@ def copying(
     stop: threading.Event,
 ) -> plans.Call:
     """Plan, or do, one copy."""
-    spots = [Spot.of(each, (), jump) for each in (*sources, target)]
-    for spot in spots:
-        if spot.way is not None:
-            gate.check("copy", spot.way, consent=False)
+    *origins, into = permitted(sources, target, (), jump, consent=False)
 
     def progress(*_: object) -> None:
         if stop.is_set():
@@ -135,7 +135,6 @@ def copying(
 
     def call(dry_run: bool) -> plans.Told:
         if dry_run:
-            *origins, into = spots
             return _plan(*(f"copy {_told(each)} to {_told(into)}" for each in origins))
         return Copied(
             copy_files(

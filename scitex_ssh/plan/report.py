@@ -92,6 +92,15 @@ class Check:
     next_move: str
     tunnel: str = ""
 
+    @property
+    def text(self) -> str:
+        """It in words, the verdict first, on as many lines as it takes."""
+        lines = [f"{self.verdict.ljust(12)} {self.title.ljust(42)} {self.evidence}".rstrip()]
+        if self.slug:
+            indent = " " * 13
+            lines += [f"{indent}{self.sentence}", f"{indent}Next: {self.next_move} [{self.slug}]"]
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True)
 class Guest:

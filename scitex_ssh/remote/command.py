@@ -11,7 +11,7 @@ from scitex_ssh.remote import gate
 from scitex_ssh.remote.results import SSHResult
 from scitex_ssh.remote.session import NOTHING, Sink, Stdin, run
 from scitex_ssh.remote.way import Way
-from scitex_ssh.remote.wrap import LIFELINE, PARENT, wrapped
+from scitex_ssh.remote.wrap import LIFELINE, PARENT, sendable, wrapped
 
 # Takes a host, ``stdout`` or ``stderr``, and a line.
 Tell = Callable[[str, str, bytes], object]
@@ -89,7 +89,7 @@ def perform(
     gate.check("exec", way, consent)
     watch = LIFELINE if stdin.is_lifeline else PARENT
     if plain:
-        sent, stdin = command, Stdin(data=b"") if stdin.is_lifeline else stdin
+        sent, stdin = sendable(command), Stdin(data=b"") if stdin.is_lifeline else stdin
     else:
         sent = wrapped(command, watch)
     # Over a connection that stays, sshd's process stays, too, and its end tells nothing.
@@ -199,4 +199,5 @@ class _Lines:
 def shown(way: Way, command: str) -> Iterator[str]:
     """What a dry run says of a call."""
     yield f"would run on {way.host}: {command}"
-    yield "  " + shlex.join(["ssh", *way.flags, *way.host.arguments])
+    base = ["-F", way.base] if way.base else []
+    yield "  " + shlex.join(["ssh", *base, *way.flags, *way.host.arguments])

@@ -35,10 +35,10 @@ class Spot:
     @classmethod
     def of(cls, text: str, ssh_opts: Sequence[str] = (), jump: str | None = None) -> Spot:
         """Read ``PATH`` or ``HOST:PATH`` as scp does: a colon with a slash before it is a part of a name."""
+        if not text or "\0" in text:
+            raise InputError("usage", why=f"{shown(text)} is no path", command="scitex-ssh copy")
         match = re.match(r"((?:[^/@:]+@)?\[[^/\]]+\]|[^/:\[][^/:]*):(.*)\Z", text, re.DOTALL)
         if match is None:
-            if not text or "\0" in text:
-                raise InputError("usage", why=f"{shown(text)} is no path", command="scitex-ssh copy")
             return cls(None, text)
         return cls(Way.of(match[1], ssh_opts, jump), _at_home(match[2]))
 
@@ -106,13 +106,7 @@ def copy_files(
         InputError: for what cannot be right.
         PolicyError: where the policy forbids it.
     """
-    spots = [Spot.of(each, ssh_opts, jump) for each in sources]
-    into = Spot.of(target, ssh_opts, jump)
-    if not spots or not any(each.way for each in (*spots, into)):
-        why = "neither a source nor the target is on another machine (HOST:PATH)"
-        raise InputError("usage", why=why, command="scitex-ssh copy")
-    for way in dict.fromkeys(each.way for each in (*spots, into) if each.way):
-        gate.check("copy", way, consent)
+    *spots, into = permitted(sources, target, ssh_opts, jump, consent)
     work = _Copy(recursive, preserve, resume, progress)
     host = next(str(each.way.host) for each in (into, *spots) if each.way)
     try:
@@ -130,6 +124,24 @@ def copy_files(
     if check:
         result.raise_for_error()
     return result
+
+
+def permitted(
+    sources: Sequence[str], target: str, ssh_opts: Sequence[str], jump: str | None, consent: bool
+) -> list[Spot]:
+    """The sources and the target of a copy that may be made; nothing is connected to.
+
+    Raises:
+        InputError: for what cannot be right.
+        PolicyError: where the policy forbids it.
+    """
+    spots = [Spot.of(each, ssh_opts, jump) for each in (*sources, target)]
+    if not sources or not any(each.way for each in spots):
+        why = "neither a source nor the target is on another machine (HOST:PATH)"
+        raise InputError("usage", why=why, command="scitex-ssh copy")
+    for way in dict.fromkeys(each.way for each in spots if each.way):
+        gate.check("copy", way, consent)
+    return spots
 
 
 @dataclass

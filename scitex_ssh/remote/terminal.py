@@ -51,11 +51,7 @@ def attach(
         InputError: for what cannot be right.
         PolicyError: where the policy forbids it.
     """
-    if command is not None and session is not None:
-        why = "a session and a command cannot both be attached to"
-        raise InputError("usage", why=why, command="scitex-ssh attach")
-    way = Way.of(host, ssh_opts, jump)
-    gate.check("attach", way, consent)
+    way = permitted(host, command, session, ssh_opts, jump, consent)
     with way.opened(automatic=False) as folder:
         # Its words are for the person at the terminal: no log.
         words = [
@@ -80,6 +76,32 @@ def attach(
     return status if status >= 0 else SSH_FAILED
 
 
+def permitted(
+    host: object,
+    command: str | None,
+    session: str | None,
+    ssh_opts: Sequence[str],
+    jump: str | None,
+    consent: bool,
+) -> Way:
+    """The way of a terminal that may be opened; nothing is connected to.
+
+    Raises:
+        InputError: for what cannot be right.
+        PolicyError: where the policy forbids it.
+    """
+    if command is not None and session is not None:
+        why = "a session and a command cannot both be attached to"
+        raise InputError("usage", why=why, command="scitex-ssh attach")
+    # "." and ":" part a window from a session for tmux.
+    if session is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", session, re.ASCII):
+        why = f"{shown(session)} is no name of a session: letters, digits, '_' and '-' are"
+        raise InputError("usage", why=why, command="scitex-ssh attach")
+    way = Way.of(host, ssh_opts, jump)
+    gate.check("attach", way, consent)
+    return way
+
+
 @contextmanager
 def _deaf() -> Iterator[None]:
     """Ctrl-C is for ssh, and for the far side, while it has the terminal."""
@@ -96,8 +118,4 @@ def _deaf() -> Iterator[None]:
 def _words(command: str | None, session: str | None) -> list[str]:
     if session is None:
         return [] if command is None else [command]
-    # "." and ":" part a window from a session for tmux.
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", session, re.ASCII):
-        why = f"{shown(session)} is no name of a session: letters, digits, '_' and '-' are"
-        raise InputError("usage", why=why, command="scitex-ssh attach")
     return [program(_SESSION, session)]

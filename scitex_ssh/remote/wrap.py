@@ -30,10 +30,7 @@ def wrapped(command: str, watch: str) -> str:
 def program(source: str, *arguments: str) -> str:
     """``source`` as a POSIX sh program with arguments, in words that every login shell reads alike."""
     for text in arguments:
-        if "\0" in text:
-            raise InputError(
-                "usage", why="a command cannot hold the character NUL", command="scitex-ssh exec"
-            )
+        sendable(text)
     # csh breaks on a newline in quotes and fish unescapes backslashes there; \0ooo passes both.
     start = 'n=$#; while [ $n -gt 0 ]; do a=$(printf %b. "$1"); shift; set -- "$@" "${a%.}"; n=$((n-1)); done'
     text = " ".join(
@@ -46,6 +43,18 @@ def program(source: str, *arguments: str) -> str:
     )
     if len(text) > _LONGEST:
         why = "the command is longer than what one command line can hold"
+        raise InputError("usage", why=why, command="scitex-ssh exec")
+    return text
+
+
+def sendable(text: str) -> str:
+    """The same text, which a command line can hold; `InputError` ``usage`` for another."""
+    why = "a command cannot hold the character NUL" if "\0" in text else ""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        why = "the command holds half a character, which no encoding has"
+    if why:
         raise InputError("usage", why=why, command="scitex-ssh exec")
     return text
 

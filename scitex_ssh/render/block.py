@@ -18,17 +18,18 @@ CRONTAB = Template(
 """
 )
 # Only for a person's shell; in the background of a subshell, so that no job is announced and nobody waits.
+# Without the trap, a terminal that closes at once would end it before it is out of that one's reach.
 PROFILE = Template(
     f"""\
 {BEGINS}
-case $- in *i*) (/bin/sh @folder@/start </dev/null >/dev/null 2>&1 &) ;; esac
+case $- in *i*) (trap '' HUP; /bin/sh @folder@/start </dev/null >/dev/null 2>&1 &) ;; esac
 {ENDS}
 """
 )
 FISH = Template(
     f"""\
 {BEGINS}
-status is-interactive; and /bin/sh -c '/bin/sh @folder@/start </dev/null >/dev/null 2>&1 &'
+status is-interactive; and /bin/sh -c 'trap "" HUP; /bin/sh @folder@/start </dev/null >/dev/null 2>&1 &'
 {ENDS}
 """
 )

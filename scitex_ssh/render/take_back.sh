@@ -8,6 +8,7 @@
 #            later, and gets to know of it by an exclamation mark from its own hold.
 #   ask      only tells whether that process is still there.
 # sshd's user processes are not dumpable, so ss and lsof show an ordinary user nothing: hence the note.
+# A busy bastion has thousands of sockets, and a shell reads a byte at a time: so grep finds the line.
 umask 077;
 note=$HOME/.cache/scitex-ssh/$(uname -n)-$(echo "${2%%,*}" | tr / _)-$3;
 name=${0#scitex-ssh}; name=${name#-};
@@ -17,9 +18,9 @@ server() { p=$PPID; while [ "${p:-0}" -gt 1 ]; do read -r c <"/proc/$p/comm" || 
 still() { [ -n "$start" ] && [ "$(field "$pid" 19)" = "$start" ]; };
 # shellcheck disable=SC2034,SC2046 # columns that are passed over; ports and paths are words
 held() { for w in $(echo "$1" | tr , " "); do case $w in
-/*) while read -r i a b s t u n p; do if [ "$s" = 00010000 ] && [ "$p" = "$w" ]; then echo "$w"; fi; done </proc/net/unix;;
+/*) grep -F -e " $w" /proc/net/unix | while read -r i a b s t u n p; do if [ "$s" = 00010000 ] && [ "$p" = "$w" ]; then echo "$w"; fi; done;;
 *[!0-9]*) ;;
-*) h=$(printf %04X "$w"); cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r i a b s r; do [ "$s" = 0A ] && case $a in *:$h) echo "$a";; esac; done;;
+*) h=$(printf %04X "$w"); cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep ":$h 0*:0000 0A " | while read -r i a r; do echo "$a"; done;;
 esac; done; };
 case $1 in
 ask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -52,13 +53,13 @@ def skill(name: str) -> Skill:
     raise InputError("no-such-skill", value=shown(name), known=", ".join(each.name for each in skills()))
 
 
-def install(folder: Path) -> list[tuple[Path, bool]]:
-    """Write each guide to ``FOLDER/NAME/SKILL.md``; the paths, and whether each was changed.
+def install(folder: str | os.PathLike[str]) -> list[tuple[Path, bool]]:
+    """Write each guide to ``FOLDER/scitex-ssh-NAME/SKILL.md``; the paths, and whether each was changed.
 
     Raises:
         TunnelError: ``skill-differs`` for a file there that is none of ours; then nothing is written.
     """
-    wanted = [(folder / f"scitex-ssh-{each.name}" / "SKILL.md", each) for each in skills()]
+    wanted = [(Path(folder) / f"scitex-ssh-{each.name}" / "SKILL.md", each) for each in skills()]
     for path, each in wanted:
         if path.exists() and f"name: {each.name}\n" not in path.read_text(encoding="utf-8", errors="replace"):
             raise error("skill-differs", path=path)

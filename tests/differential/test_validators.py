@@ -421,7 +421,7 @@ _ASKED = st.one_of(
 
 
 @pytest.mark.parametrize("amount", [40])
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_both_read_anything_alike(shell: Shell, amount: int, data: st.DataObject) -> None:
     """Python and the shell agree on text that nobody thought of."""

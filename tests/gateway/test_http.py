@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import re
@@ -23,7 +24,7 @@ from scitex_ssh.gateway.metrics import FAMILIES
 from scitex_ssh.gateway.settings import Settings
 from scitex_ssh.gateway.store import Store
 
-from .model import POOL, Clock, key, token, url
+from .model import POOL, Clock, key, served, token, url
 
 API_KEY = "correct-horse"
 OTHER = "battery-staple"
@@ -456,34 +457,63 @@ def test_a_wrong_variable_is_named(name: str, value: str) -> None:
     assert caught.value.slug == "gateway-settings"
 
 
-def test_a_slow_head_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+WHOLE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSE = WHOLE.replace(b"x\r\n", b"x\r\nConnection: close\r\n")
+
+
+def spoken(url: str, *parts: bytes) -> bytes:
+    """What a server answers to bytes that come one after the other, up to the end of the connection."""
+    said, port = b"", int(url.rpartition(":")[2])
+    line = socket.create_connection(("127.0.0.1", port), timeout=20)
+    with line, contextlib.suppress(ConnectionError):
+        for part in parts:
+            line.sendall(part)
+            if part == WHOLE:
+                said += line.recv(4096)
+        while more := line.recv(4096):
+            said += more
+    return said
+
+
+def test_a_slow_head_is_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real server ends connections that never finish their first line, and answers the others."""
-    import threading
-
-    import uvicorn
-
     monkeypatch.setattr(bounds, "SECONDS", 0.3)
-    desk = Desk(tmp_path)
-    settings = {**serve.options(desk.settings), "port": 0}
-    server = uvicorn.Server(uvicorn.Config(bounds.Bounded(app.made(desk.settings, desk.store)), **settings))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        thread.join(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    for before in (b"", whole):
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
-            slow.sendall(before)
-            if before:
-                assert b"200 OK" in slow.recv(4096)
-            slow.sendall(b"GET /healthz HT")
-            # The end of the connection: no answer, no more bytes.
-            while slow.recv(4096):
-                pass
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as quick:
-        quick.sendall(whole)
-        assert b"200 OK" in quick.recv(4096)
-    server.should_exit = True
-    thread.join(10)
+    with served(desk.settings, desk.store) as at:
+        assert spoken(at, b"GET /healthz HT") == b""
+        # The second of a connection, too.
+        said = spoken(at, WHOLE, b"GET /healthz HT")
+        assert said.startswith(b"HTTP/1.1 200 OK")
+        assert said.count(b"HTTP/1.1") == 1
+
+
+def test_a_head_without_an_end_is_refused(desk: Desk) -> None:
+    """However quickly it comes; a second request of the same connection has a count of its own."""
+    line = b"X-Fill: " + b"x" * 1000 + b"\r\n"
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+    with served(desk.settings, desk.store) as at:
+        said = spoken(at, head, *[line] * 500)
+        assert said.startswith(b"HTTP/1.1 400") or said == b""
+        wide = head + line * 8
+        said = spoken(at, wide + b"\r\n", WHOLE, wide + b"Connection: close\r\n\r\n")
+        assert said.count(b"HTTP/1.1 200 OK") == 3
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"CONNECT other:22 HTTP/1.1\r\nHost: other:22\r\n\r\n",
+        b"GET \xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch, nonsense: bytes) -> None:
+    """It ends its own connection, nobody else's, and never with an error of ours."""
+    monkeypatch.setattr(bounds, "SECONDS", 1.0)
+    with served(desk.settings, desk.store) as at:
+        said = spoken(at, nonsense)
+        assert re.match(rb"HTTP/1\.1 4\d\d |$", said), said
+        assert spoken(at, CLOSE).startswith(b"HTTP/1.1 200")

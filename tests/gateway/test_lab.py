@@ -30,6 +30,7 @@ PACKAGES = (
     ),
     *(
         "h11",
+        "httptools",
         "idna",
         "opentelemetry",
         "pydantic",

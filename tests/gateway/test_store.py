@@ -26,10 +26,11 @@ from scitex_ssh.gateway import ports, secrets, tables
 from scitex_ssh.gateway.machine import MachineName
 from scitex_ssh.gateway.ports import Pool
 from scitex_ssh.gateway.registration import Caller
+from scitex_ssh.gateway.settings import Settings
 from scitex_ssh.gateway.store import Store
 from scitex_ssh.gateway.tables import Bastion
 
-from .model import POOL, SHARED, Clock, token, url, wish
+from .model import POOL, SHARED, Clock, served, token, url, wish
 
 
 @pytest.fixture
@@ -481,7 +482,7 @@ def test_the_password_of_a_database_is_not_told() -> None:
 
 
 def test_a_backup_while_machines_come_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was acknowledged before is in it; put back, the gateway goes on, and gives no port twice."""
+    """What was acknowledged before is in it; put back, a server that runs gives no port twice."""
     here = url(tmp_path)
     if not here.startswith("sqlite"):
         pytest.skip("pg_dump does that")
@@ -509,16 +510,57 @@ def test_a_backup_while_machines_come_is_restored(tmp_path: Path, monkeypatch: p
     assert isinstance(again.exception, SSHError)
     assert again.exception.slug == "file-failed"
 
-    store.engine.dispose()
-    for path in tmp_path.glob("gateway.db*"):
-        path.unlink()
-    (tmp_path / "kept.db").rename(tmp_path / "gateway.db")
-    store = Store(here, pool, busy=lambda port: False)
-    kept = {machine.id: machine.port for machine in store.machines("active")}
-    assert before.items() <= kept.items()
-    new = [store.register(wish(f"new{n}"), SHARED)[0].port for n in range(20)]
-    assert len({*kept.values(), *new}) == len(kept) + 20
-    assert store.register(wish("m3"), SHARED)[0].port == before["m3"]
+    # Put back while a server answers: it goes on with what was so then.
+    last = store.register(wish("last"), SHARED)[0]
+    with served(Settings(here, ("correct-horse",), server_keys=True), store):
+        done = CliRunner().invoke(gateway_commands, ["restore", str(tmp_path / "kept.db")])
+        assert done.exit_code == 0, done.output
+        kept = {machine.id: machine.port for machine in store.machines("active")}
+        assert before.items() <= kept.items()
+        assert "last" not in kept
+        new = [store.register(wish(f"new{n}"), SHARED)[0].port for n in range(20)]
+        assert len({*kept.values(), *new}) == len(kept) + 20
+        assert store.register(wish("m3"), SHARED)[0].port == before["m3"]
+        # And what was there before is there again.
+        former = done.output.strip().rpartition(" ")[2]
+        assert CliRunner().invoke(gateway_commands, ["restore", former]).exit_code == 0
+        assert store.find("last").port == last.port
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all\n" * 100, "another's", "of tomorrow"])
+def test_what_is_no_backup_is_not_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | str
+) -> None:
+    """Nothing, something else, another program's and one of a newer version: all stays as it is."""
+    here = f"sqlite:///{tmp_path}/gateway.db"
+    monkeypatch.setenv("SCITEX_SSH_GATEWAY_DATABASE", here)
+    store = Store(here, POOL)
+    known = store.register(wish("m1"), SHARED)[0]
+    file = tmp_path / "file.db"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        with sqlite3.connect(file) as db:
+            db.execute("CREATE TABLE meta (key TEXT, value TEXT)")
+            if content == "of tomorrow":
+                db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(tables.VERSION + 1),))
+    done = CliRunner().invoke(gateway_commands, ["restore", str(file)])
+    assert isinstance(done.exception, SSHError)
+    assert done.exception.slug == "gateway-storage"
+    assert [machine.id for machine in store.machines()] == [known.id]
+    assert not list(tmp_path.glob("before-*"))
+
+
+def test_a_backup_has_to_have_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that there is not is named; of PostgreSQL its own programs make copies."""
+    monkeypatch.setenv("SCITEX_SSH_GATEWAY_DATABASE", f"sqlite:///{tmp_path}/gateway.db")
+    nowhere = CliRunner().invoke(gateway_commands, ["backup", str(tmp_path / "no" / "kept.db")])
+    assert isinstance(nowhere.exception, SSHError)
+    assert nowhere.exception.slug == "file-failed"
+    monkeypatch.setenv("SCITEX_SSH_GATEWAY_DATABASE", "postgresql://gateway@db/gateway")
+    other = CliRunner().invoke(gateway_commands, ["backup", str(tmp_path / "kept.db")])
+    assert isinstance(other.exception, SSHError)
+    assert "pg_dump" in other.exception.sentence
 
 
 def test_a_state_that_there_is_not_is_no_empty_list() -> None:

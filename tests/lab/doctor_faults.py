@@ -330,7 +330,7 @@ FAULTS = {
         seen="its localhost only",
     ),
     "another tunnel of ours has the port": Fault(
-        "port-taken",
+        "port-of-tunnel",
         "workstation",
         ":",
         ":",

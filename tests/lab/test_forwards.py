@@ -188,7 +188,7 @@ def test_a_name_and_a_number_do_not_get_in_each_others_way(desk: World) -> None:
     assert set(listed(desk)) == {"2400", "one", "two"}
     done(cli(desk, "remove", "-p", "2401"))
     assert set(listed(desk)) == {"2400", "two"}
-    refused(cli(desk, "setup", "-p", "2402", *WAY), "port-taken")
+    refused(cli(desk, "setup", "-p", "2402", *WAY), "port-of-tunnel")
     assert done(cli(desk, "status", "-n", "two")).stdout.count("verified") == 1
     assert Wanted(2400).unit in desk.workstation.sh("systemctl list-units --no-legend 'autossh*'").stdout
 

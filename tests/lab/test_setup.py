@@ -152,7 +152,15 @@ def test_a_restart_that_is_owed_is_done(desk: World) -> None:
     pid = main_pid(desk.workstation, WANTED)
     config = f"{WANTED.folder}/ssh_config"
     former = desk.workstation.read(config)
-    desk.workstation.sh(f"sed -i 's/Count.*/CountMax 9/' {config} && systemctl restart {WANTED.unit}")
+    # Written by the process once it has read its configuration, which is after systemctl has returned.
+    read = "/run/scitex-ssh/2222/config"
+    desk.workstation.sh(
+        f"""
+        before=$(cat {read})
+        sed -i 's/Count.*/CountMax 9/' {config} && systemctl restart {WANTED.unit}
+        until [ -s {read} ] && [ "$(cat {read})" != "$before" ]; do sleep 0.1; done
+        """
+    )
     desk.workstation.write(config, former)
     assert "runs with this configuration" in done(cli(desk, "setup", *WANTED.argv)).stdout
     assert main_pid(desk.workstation, WANTED) != pid

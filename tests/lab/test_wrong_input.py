@@ -124,6 +124,8 @@ def _id(case: object) -> str:
     return ascii(case)[1:-1].replace(GOOD, "GOOD")[-60:]
 
 
+# The oldest Python and the oldest shell, and the newest.
+@pytest.mark.suites("bullseye", "trixie")
 @pytest.mark.parametrize(("words", "slug"), CASES, ids=_id)
 def test_wrong_words_are_refused(words: str, slug: str, wrong: Traces, equipped: World) -> None:
     """One sentence with the cause, the next move and the slug; the documented status; no change."""

@@ -45,7 +45,7 @@ def login(tunnel: Tunnel) -> str:
     return tunnel.bastion.user or str(tunnel.user)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(some=SOME)
 def test_every_value_reads_back_in_the_program(shell: Shell, some: list[Tunnel]) -> None:
     """What a program was made for is, byte for byte, what it then works with."""
@@ -64,7 +64,7 @@ def test_every_value_reads_back_in_the_program(shell: Shell, some: list[Tunnel])
         assert seen.values["target"] == str(tunnel.forwards[0].target)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(some=SOME)
 def test_the_shells_and_python_write_the_same_bytes(every_shell: list[Shell], some: list[Tunnel]) -> None:
     """A file is the same whichever shell wrote it, and is the template filled with the values."""
@@ -90,7 +90,7 @@ def ssh_says(config: Path, host: str) -> dict[str, str]:
 
 
 @pytest.mark.skipif(not shutil.which("ssh"), reason="needs the OpenSSH client")
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(some=st.lists(tunnels(), min_size=1, max_size=4))
 def test_ssh_reads_what_was_meant(every_shell: list[Shell], some: list[Tunnel]) -> None:
     """Host, port, user, forward and remote command of each of the four hosts are the tunnel's."""
@@ -213,7 +213,7 @@ def through(tunnel: Tunnel, folder: str) -> str | None:
     return None
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(some=SOME)
 def test_the_description_reads_as_json(shell: Shell, some: list[Tunnel]) -> None:
     """tunnel.json is JSON, and says the tunnel."""
@@ -274,7 +274,7 @@ def test_systemd_would_object(every_shell: list[Shell], right: str, wrong: str) 
     assert systemd_says(seen.files["unit"].replace(right, wrong)) != ""
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(one=tunnels(), other=tunnels())
 def test_nothing_of_the_user_reaches_the_unit(every_shell: list[Shell], one: Tunnel, other: Tunnel) -> None:
     """Two tunnels' units differ in number and account only: the rest is in the folder's ssh_config."""
@@ -286,7 +286,7 @@ def test_nothing_of_the_user_reaches_the_unit(every_shell: list[Shell], one: Tun
     assert texts[0] == texts[1]
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(tunnel=tunnels())
 def test_what_is_written_down_is_what_status_reads(shell: Shell, tunnel: Tunnel) -> None:
     """The header of ssh_config gives back, to the sed that reads it, each value as it was."""

@@ -77,6 +77,16 @@ def test_a_lost_bastion_takes_only_its_own_tunnel(pair: Pair) -> None:
     assert levels(pair) == {"pair": "verified", "pair-2": "verified"}
     swapped = pair.generic("setup", *pair.flags[:-2], *reversed(pair.flags[-2:]))
     assert (swapped.status, swapped.stdout.count("nothing to do")) == (0, 2), swapped
+    for number, each in enumerate(pair.flags[-2:], 1):
+        alone = pair.generic("setup", *pair.flags[:-2], each)
+        assert (alone.status, alone.stdout.count("nothing to do")) == (0, 1), (number, alone)
+    changed = pair.generic("setup", *pair.flags[:-2], pair.flags[-1], "--keepalive", "fast")
+    assert (changed.status, "tunnels/pair-2/" in changed.stdout, "tunnels/pair/" in changed.stdout) == (
+        0,
+        True,
+        False,
+    )
+    assert levels(pair) == {"pair": "verified", "pair-2": "verified"}
     pair.lose()
     lost = pair.generic("setup", *pair.flags)
     assert lost.status == 20, lost

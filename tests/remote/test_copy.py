@@ -230,6 +230,21 @@ def test_a_folder_is_made_equal(there: There, tmp_path: Path) -> None:
     assert left(tmp_path / "back") == sorted([*NAMES, "skip.tmp"])
 
 
+@pytest.mark.parametrize(("command", "made"), [("copy", "away"), ("sync", "away/file")])
+def test_over_a_jump_host(there: There, tmp_path: Path, command: str, made: str) -> None:
+    """Only over it: what is not there is named, and nothing arrives."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/file").write_text("content")
+    source = f"{tmp_path}/here/" if command == "sync" else f"{tmp_path}/here/file"
+    words = (source, f"there2:{tmp_path}/away")
+    lost = there.cli(command, "-J", "nowhere.invalid", *words)
+    assert (lost.returncode, b"[bastion-unresolved]" in lost.stderr) == (20, True), lost
+    assert left(tmp_path) == ["here"]
+    done = there.cli(command, "-J", "there", *words)
+    assert done.returncode == 0, done
+    assert (tmp_path / made).read_text() == "content"
+
+
 def test_no_rsync_is_told(there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here it is not in the PATH; there a shell says so, each in its own words."""
     (tmp_path / "bin").mkdir()

@@ -124,6 +124,9 @@ def test_a_jump_host_is_passed(there: There) -> None:
     """By -J, and by the configuration; the jump's ssh reads the same configuration."""
     assert there.cli("exec", "-J", "there", "there2", "echo in").stdout == b"in\n"
     assert there.cli("exec", "behind", "echo in").stdout == b"in\n"
+    assert there.cli("probe", "-J", "there", "there2").stdout == b"reachable  there2\n"
+    lost = there.cli("probe", "-J", "nowhere.invalid", "there2")
+    assert (lost.returncode, b"the name nowhere.invalid does not resolve" in lost.stderr) == (2, True)
 
 
 def test_many_hosts_at_once(there: There) -> None:
@@ -164,15 +167,49 @@ def test_json_is_one_object(there: There) -> None:
     ]
 
 
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("command", ["a\0b", "half a \ud800"])
+def test_a_command_that_no_command_line_holds_is_refused(there: There, command: str, plain: bool) -> None:
+    """Before anything is connected to."""
+    with pytest.raises(scitex_ssh.InputError, match="hold"):
+        scitex_ssh.exec_remote("nowhere.invalid", command, plain=plain)
+
+
 def test_a_dry_run_connects_to_nothing(there: There) -> None:
     """It names the host and the command."""
     done = there.cli("exec", "--dry-run", "nowhere.invalid", "rm -rf /")
     assert done.returncode == 0
-    assert done.stdout.decode().startswith("would run on nowhere.invalid: rm -rf /\n")
+    # With the words that lead there, as they would be typed.
+    assert done.stdout.decode() == (
+        f"would run on nowhere.invalid: rm -rf /\n  ssh -F {there.config} -- nowhere.invalid\n"
+    )
     for command, words in (("exec", ["nowhere.invalid", "true"]), ("copy", ["a", "nowhere.invalid:b"])):
         body = json.loads(there.cli(command, "--dry-run", "--json", *words).stdout)
         assert (body["command"], body["success"], body["status"]) == (command, True, 0)
         assert body["would"][0].startswith("would ")
+
+
+@pytest.mark.parametrize(
+    ("words", "slug"),
+    [
+        (("exec", "--dry-run", "there", "true"), "policy-denied"),
+        (("copy", "--dry-run", "a", "there:b"), "policy-denied"),
+        (("attach", "--dry-run", "there"), "policy-denied"),
+        (("attach", "--dry-run", "there2", "--session", "a b"), "usage"),
+        (("attach", "--dry-run", "there2", "--session", "a", "sh"), "usage"),
+        (("copy", "--dry-run", "a", "b"), "usage"),
+    ],
+)
+def test_a_dry_run_shows_nothing_that_would_be_refused(
+    there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], slug: str
+) -> None:
+    """What cannot be right or is forbidden is refused, as it is without --dry-run."""
+    config = tmp_path / "config.yaml"
+    config.write_text("hosts: {there: {exec: deny, copy: deny, attach: deny}}\n")
+    monkeypatch.setenv("SCITEX_SSH_CONFIG", str(config))
+    for flags in (words, tuple(word for word in words if word != "--dry-run")):
+        done = there.cli(*flags)
+        assert (done.stdout, done.stderr.endswith(f"[{slug}]\n".encode())) == (b"", True), done.stderr
 
 
 @pytest.mark.parametrize(

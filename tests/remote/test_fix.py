@@ -7,12 +7,15 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from scitex_ssh import api
-from scitex_ssh.cli import fix as mending
+import scitex_ssh
+from scitex_ssh.cli import fix as offers
+from scitex_ssh.health import mend
 from scitex_ssh.health.fixes import Fix, Way, fix
 from scitex_ssh.model import Destination
 from scitex_ssh.plan import report
@@ -26,9 +29,10 @@ def doctor(key: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
 
 
-def failed(done: subprocess.CompletedProcess[str]) -> str | None:
+def failed(done: subprocess.CompletedProcess[str] | scitex_ssh.Result) -> str | None:
     """The slug of the first check that failed."""
-    checks = json.loads(done.stdout)["checks"]
+    said = dict(done) if isinstance(done, scitex_ssh.Result) else json.loads(done.stdout)
+    checks = said["checks"]
     return next((each["slug"] for each in checks if each["verdict"] == "failed"), None)
 
 
@@ -81,21 +85,44 @@ def test_a_host_key_is_not_taken_by_a_general_yes(
     """Somebody has to see it first, or say that it need not be seen."""
     known = tmp_path / "known"
     offer = Fix("gw is known", ("sh", "-c", f"cat >{known}"), "line\n", "  SHA256:x (ED25519)\n")
-    monkeypatch.setattr(mending, "fix", lambda *_: offer)
+    monkeypatch.setattr(mend, "fix", lambda *_: offer)
     check = report.Check("host-key", "", "failed", "", "host-key-unknown", "", "")
-    found = api.Result(50, report.Report([check], 50))
-    given = {"bastion": "gw", "key": "/k", "user": None}
+    found = report.Report([check], 50)
+    way = Way(Destination.parse("gw"), "/k", "")
 
-    def mended(**flags: bool) -> None:
-        mending.mend(found, lambda: found, given, None, **{"asking": False, "accept_new": False, **flags})
+    def mended(*, yes: bool = False, accept_new: bool = False) -> report.Report:
+        take = partial(offers.taken, yes=yes, accept_new=accept_new, asking=False)
+        return mend.mend(found, lambda: found, lambda _: way, take, lambda _: None)
 
-    mended(yes=True)
+    assert mended(yes=True).events == []
     assert not known.exists()
     said = capsys.readouterr().err
     assert "SHA256:x" in said
     assert "--accept-new-host-key does it" in said
-    mended(yes=False, accept_new=True)
+    done = mended(accept_new=True)
+    assert [each.title for each in done.events] == ["gw is known"]
     assert known.read_text() == "line\n"
+
+
+def test_python_puts_right_what_the_command_does(key: Path, tmp_path: Path) -> None:
+    """With a yes to all, or asked for each; what was done is in the result, and in the archive of it."""
+    way = (None, f"{getpass.getuser()}@127.0.0.1:1", str(key))
+    offered: list[Fix] = []
+    left = scitex_ssh.doctor(*way, fix=lambda offer: bool(offered.append(offer)))
+    assert [each.title for each in offered] == [f"nobody else can read {key}"]
+    assert (left.changed, key.stat().st_mode & 0o777) == (False, 0o644)
+    mended = scitex_ssh.doctor(*way, fix=True)
+    assert (mended.changed, key.stat().st_mode & 0o777) == (True, 0o600)
+    assert mended["events"] == [
+        {"tunnel": "", "event": "changed", "step": f"nobody else can read {key}"},
+    ]
+    # The next cause is nothing that could be fixed, and is told.
+    assert (mended.status, failed(mended)) == (50, "bastion-refused")
+    archive = scitex_ssh.bundle(tmp_path / "support.tar.gz", mended)
+    with tarfile.open(archive) as opened:
+        words = opened.extractfile("scitex-ssh-support/doctor.txt")
+        assert words is not None
+        assert b"[bastion-refused]" in words.read()
 
 
 def test_what_others_can_write_to_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,21 @@ def test_they_outlive_the_command_until_they_are_stopped(here: Here) -> None:
     assert here.forward("--stop", f"local-{port}").stderr.endswith("[no-such-tunnel]\n")
 
 
+def test_over_a_jump_host(here: Here) -> None:
+    """Proven over it; one that is not there is named, and nothing is left."""
+    local, nobody = demo._free_ports(2)
+    words = ["-L", f"{local}:127.0.0.1:{here.there.port}"]
+    lost = here.begun(*words, "-J", f"{getpass.getuser()}@127.0.0.1:{nobody}")
+    assert (lost.returncode, "[bastion-refused]" in lost.stderr) == (20, True), lost
+    assert here.listed() == []
+    hop = f"{getpass.getuser()}@127.0.0.1:{here.there.port}"
+    done = here.begun(*words, "-J", hop)
+    assert done.returncode == 0, done.stderr
+    assert greeting(local) == b"SSH-"
+    (seen,) = here.listed()
+    assert (seen["level"], seen["jumps"]) == ("verified", [hop])
+
+
 def test_a_discovery_file_is_read_at_each_start(here: Here) -> None:
     """Its ports lead to the node of now; a file that says nothing usable is refused by its slug."""
     file = here.folder / "endpoint.json"

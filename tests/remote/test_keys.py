@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,15 @@ from scitex_ssh import keys
 from scitex_ssh.errors import InputError, SSHError, TunnelError
 from scitex_ssh.keys.lines import with_key
 from scitex_ssh.keys.local import public_half
+from scitex_ssh.keys.told import Say
 from scitex_ssh.model import Port
 from scitex_ssh.remote.way import Way
 from scitex_ssh.render.authorized_keys import line
 from tests.remote.terminal import terminal
 from tests.remote.there import There, standing
+
+# The package shows the function under the module's name.
+rotation = import_module("scitex_ssh.keys.rotate")
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +127,11 @@ def test_rsa_is_long_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("new", "x", "-t", "dsa"), ("new", "x", "-C", "a\nb"), ("new", "x/"), ("new", "x", "--passphrase")],
+    [
+        *(("new", "x", "-t", "dsa"), ("new", "x", "-C", "a\nb"), ("new", "x/"), ("new", "x", "--passphrase")),
+        # Nobody gives a private key away for the name of its file.
+        ("new", "x.pub"),
+    ],
 )
 def test_what_is_no_key_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
     """With status 2, and nothing is made."""
@@ -274,6 +283,7 @@ def test_a_forced_command_is_not_run_by_a_check(account: There, key: Path, tmp_p
         (("--restrict", 'from="a"\nssh-ed25519'), "bad-key-option"),
         (("--restrict", "restrict", "-p", "2222"), "usage"),
         (("-p", "none"), "bad-port"),
+        (("--name", "lab1"), "usage"),
         (("-k", "/no/such/key"), "key-missing"),
     ],
 )
@@ -359,7 +369,8 @@ def test_a_key_is_renewed(account: There, key: Path) -> None:
         secret = path.read_text().splitlines()[1]
         assert secret not in done.stdout + done.stderr
     again = cli("rotate", "-F", account.config, "-k", key, "there")
-    assert again.stderr.endswith("[key-exists]\n")
+    assert again.stderr.endswith("[old-key-kept]\n")
+    assert public_half(key)[0] == new
 
 
 def test_nothing_is_taken_away_before_the_new_key_is_proven(account: There, key: Path) -> None:
@@ -378,6 +389,39 @@ def test_nothing_is_taken_away_before_the_new_key_is_proven(account: There, key:
     # What was begun is gone on with.
     assert events(keys.rotate("there", key, ssh_opts=account.opts))[:2] == ["ok", "ok"]
     assert old.blob not in account.authorized.read_text()
+
+
+@pytest.mark.parametrize("step", ["private", "public", "lines"])
+def test_a_rotation_that_was_broken_off_goes_on(
+    account: There, key: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before either half has changed its place, or the old line went; named by either half, as people do."""
+    keys.authorize("there", key, ssh_opts=account.opts).raise_for_error()
+    old, half = public_half(key)[0], key.with_name(key.name + ".pub")
+    edit, replace = rotation.edit, Path.replace
+
+    def edited(way: Way, say: Say, word: str, *arguments: str) -> bool:
+        if step == "lines" and word == "drop":
+            raise KeyboardInterrupt
+        return edit(way, say, word, *arguments)
+
+    def replaced(self: Path, target: Path) -> Path:
+        if target == {"private": key, "public": half}.get(step):
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation, "edit", edited)
+        patch.setattr(Path, "replace", replaced)
+        with pytest.raises(KeyboardInterrupt):
+            keys.rotate("there", key, ssh_opts=account.opts)
+    assert old.blob in account.authorized.read_text()
+    keys.rotate("there", half, ssh_opts=account.opts).raise_for_error()
+    assert public_half(key)[0] != old
+    assert old.blob not in account.authorized.read_text()
+    assert names(key.parent) == sorted(f"{key.name}{end}" for end in ("", ".pub", ".old", ".old.pub"))
+    assert {mode(key), mode(key.with_name(key.name + ".old"))} == {0o600}
+    assert [each.verdict for each in keys.check("there", [key], ssh_opts=account.opts)] == ["accepted"]
 
 
 def test_the_id_of_a_tunnels_key_follows_it(account: There, key: Path) -> None:

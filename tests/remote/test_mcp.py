@@ -81,6 +81,23 @@ def test_a_command_is_shown_before_it_is_run(there: There, home: Path) -> None:
     talk(home, conversation)
 
 
+def test_what_cannot_be_done_is_not_planned(there: There, home: Path) -> None:
+    """A plan that could not be applied would be a word for nothing: it is refused, with no digest."""
+    host = "127.0.0.1"
+
+    async def conversation(client: Client[Any]) -> None:
+        for tool, wanted in (
+            ("exec", {"host": host, "command": "a\0b"}),
+            ("exec", {"host": host, "command": "\u00fc" * 50_000}),
+            ("copy", {"sources": ["/etc/hostname"], "target": f"{host}:/tmp/\0"}),
+            ("copy", {"sources": ["/etc/hostname"], "target": "/tmp/here"}),
+        ):
+            refused = await call(client, tool, **wanted)
+            assert ([each["slug"] for each in refused["errors"]], refused.get("digest")) == (["usage"], None)
+
+    talk(home, conversation)
+
+
 def test_an_answer_has_room_for_so_much(there: There, home: Path) -> None:
     """Of an endless stream the begin is told, and that there was more; bytes that are no text do no harm."""
     wanted = {"host": "127.0.0.1", "command": "head -c 3000000 /dev/urandom"}

@@ -188,6 +188,27 @@ def test_one_that_stands_is_known_by_its_port_or_name(home: Path, capsys: pytest
     assert capsys.readouterr().err.endswith("[no-such-tunnel]\n")
 
 
+def test_of_two_bastions_each_is_shown(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One after the other, described or found by the port that both have."""
+    flags = described(home, "-b", "gw2", "--keeper", "nohup")
+    lines = told(capsys, "render", *flags).splitlines()
+    assert [line.split()[-1] for line in lines] == ["gw.example.com", "gw2"]
+    ends = [
+        line for line in told(capsys, "render", *flags, "--as", "argv").splitlines() if line.startswith("gw")
+    ]
+    assert ends == ["gw.example.com", "gw2"]
+    for name, bastion in (("2222", "tunnel@gw.example.com:443"), ("2222-2", "gw2")):
+        folder = home / "config/scitex-ssh/tunnels" / name
+        folder.mkdir(parents=True)
+        alone = ["-p", "2222", "-n", name, "-b", bastion, "-s", str(home / "key"), "--keeper", "nohup"]
+        for form, file in (("ssh-config", "ssh_config"), ("json", "tunnel.json")):
+            (folder / file).write_text(told(capsys, "render", *alone, "--as", form))
+    wanted = told(capsys, "render", *flags, "--as", "ssh-config")
+    assert wanted.count("# bastion: ") == 2
+    assert told(capsys, "render", "-p", "2222", "--as", "ssh-config") == wanted
+    assert told(capsys, "render", "-n", "2222-2", "--as", "ssh-config") in wanted
+
+
 def test_nothing_is_touched(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No file comes, goes or changes, in any form; not when it is refused either."""
     with _unchanged(home):

@@ -40,7 +40,7 @@ RAISED = {
     "last_words() { echo x; }; "
     "t_count=1 level='' seen_levels=''; weigh_forward; problem \"$cause\" host=gw login=a@gw why=\"$detail\"",
     "busy": "lock=/tmp; clock=$(mktemp); flock() { return 1; }; sleep() { :; }; "
-    'date() { echo x >>"$clock"; echo $(($(wc -l <"$clock") * 70)); }; take_lock; rm -f "$clock"',
+    'seconds() { echo x >>"$clock"; echo $(($(wc -l <"$clock") * 70)); }; take_lock; rm -f "$clock"',
     "identity-clash": f"{WAY} said 'identity-clash: another machine with the same key holds the port'",
     "port-refused": f"{WAY} said 'Error: remote port forwarding failed for listen port 2222'",
     "ssh-failed": "t_login=a@gw t_known_name=gw t_key=/k t_bastion_host=gw "

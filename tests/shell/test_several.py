@@ -69,7 +69,11 @@ def test_a_port_names_all_that_are_on_it(
         ("gw3,gw4", "2222 2222-2"),
         ("gw3,gw2:443,gw1", "2222-3 2222-2 2222"),
         ("gw3,gw4,gw1", "2222-2 2222-3 2222"),
-        ("gw2:443", "2222"),
+        # One alone, too.
+        ("gw2:443", "2222-2"),
+        ("u@gw2:443", "2222-2"),
+        ("gw1", "2222"),
+        ("gw2", "2222"),
     ],
 )
 def test_a_tunnel_that_stands_keeps_its_name(shell: Shell, tmp_path: Path, bastions: str, names: str) -> None:
@@ -78,6 +82,42 @@ def test_a_tunnel_that_stands_keeps_its_name(shell: Shell, tmp_path: Path, basti
     tunnels = Tunnel.one_a_bastion(2222, bastions, "~/k")
     # Beside those of another name, which have nothing to do with them.
     tunnels += Tunnel.one_a_bastion(2223, "gw1,gw2:443", "~/k", name="lab")
+    assert called(shell, tmp_path, *tunnels) == [*names.split(), "lab", "lab-2"]
+
+
+@pytest.mark.parametrize(
+    ("stands", "wanted", "name"),
+    [
+        # As the bastion picked it, and asked for as at first.
+        ("remote localhost:41234 localhost:22", {"remote": "0:localhost:22"}, "lab-2"),
+        ("remote localhost:41234 localhost:80", {"remote": "0:localhost:22"}, "lab"),
+        ("socks localhost:41234", {"remote": "0"}, "lab-2"),
+        ("remote /tmp/scitex-ssh-lab localhost:22", {"remote_socket": "lab"}, "lab-2"),
+        ("remote localhost:2222 db:5432", {"port": 2222}, "lab-2"),
+        # Made on its own, for another port.
+        ("remote localhost:2223 localhost:22", {"port": 2222}, "lab"),
+        ("remote localhost:22220 localhost:22", {"port": 2222}, "lab"),
+    ],
+)
+def test_one_of_several_is_known_by_what_it_opens(
+    shell: Shell, tmp_path: Path, stands: str, wanted: dict[str, object], name: str
+) -> None:
+    """Told alone, the one to that bastion is meant, and not one that has such a name by chance."""
+    stand(tmp_path, {"lab-2": ("t@gw2", stands, HERE)})
+    port = wanted.pop("port", None)
+    tunnel = Tunnel.of(port, "gw2", "~/k", name="lab", **wanted)
+    assert called(shell, tmp_path, tunnel) == [name]
+
+
+def test_what_is_told_by_its_own_name_is_not_another(shell: Shell, tmp_path: Path) -> None:
+    """Of two that are told, each is itself, though one of them could be the other by what it opens."""
+    stand(tmp_path, {"lab-2": ("t@gw2", "remote localhost:41234 localhost:22", HERE)})
+    tunnels = [Tunnel.of(None, "gw2", "~/k", name=name, remote="0:localhost:22") for name in ("lab", "lab-2")]
+    assert called(shell, tmp_path, *tunnels) == ["lab", "lab-2"]
+
+
+def called(shell: Shell, home: Path, *tunnels: Tunnel) -> list[str]:
+    """What each of these is called, on a machine where those of ``home`` stand."""
     lines = [
         f"bind_{number}() {{ {' '.join(f't_{name}={value!r}' for name, value in bind(each).items())}; }}"
         for number, each in enumerate(tunnels, 1)
@@ -86,6 +126,7 @@ def test_a_tunnel_that_stands_keeps_its_name(shell: Shell, tmp_path: Path, basti
     answer = shell.run(
         f"{prelude()}\nset -u\n{told}\nshare_names\n"
         'for n in $tunnels; do described "$n"; echo "$t_name"; done',
-        env={"XDG_CONFIG_HOME": str(tmp_path)},
+        env={"XDG_CONFIG_HOME": str(home)},
     )
-    assert answer.stdout.split() == [*names.split(), "lab", "lab-2"], answer
+    assert answer.stderr == ""
+    return answer.stdout.split()

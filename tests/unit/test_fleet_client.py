@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("pyinfra")
 
 from scitex_ssh import client_files, fleet_client
+from scitex_ssh.cli.entry import run
 from scitex_ssh.facts.bastion import Seen
 from scitex_ssh.fleet import Fleet, read
 from scitex_ssh.plan.report import Guest, HostKey, Report
@@ -61,9 +62,9 @@ def reach(fleet: Fleet, name: str) -> dict[Path, str]:
     return due
 
 
-def resolved(home: Path, name: str) -> dict[str, str]:
-    """What ssh makes of a name, by the file that it includes."""
-    config = str(home / ".ssh/scitex-ssh/config")
+def resolved(place: Path, name: str) -> dict[str, str]:
+    """What ssh makes of a name, by a file or by the one that a home's includes."""
+    config = place / ".ssh/scitex-ssh/config" if place.is_dir() else place
     done = subprocess.run(["ssh", "-G", "-F", config, name], capture_output=True, text=True, check=True)
     return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
 
@@ -86,6 +87,33 @@ def test_ssh_knows_the_host_by_its_name(home: Path) -> None:
     own = (home / ".ssh/config").read_text()
     assert own == "Include scitex-ssh/config\n\nHost known\n    HostName 10.0.0.9\n"
     assert {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {"0o600"}
+
+
+def test_other_clients_are_told_of_a_fleet(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By one file, which another's ssh-config writes there: the hosts, and nothing of the operator's."""
+    assert run(["ssh-config", "--fleet"]) == 2
+    assert "no fleet was made from here" in capsys.readouterr().err
+    fleet = made(
+        Machine("lab1", {"ssh_hostname": "10.0.0.5", "ssh_user": "bob", "ssh_key": "/k"}), ssh_port=2200
+    )
+    reach(fleet, "lab1")
+    assert run(["ssh-config", "--fleet", "--json"]) == 0
+    told = home / "told.json"
+    told.write_text(capsys.readouterr().out)
+    assert run(["ssh-config", "--fleet"]) == 0
+    block, _, _ = capsys.readouterr().out.partition("#")
+    monkeypatch.setenv("HOME", str(home / "carol"))
+    assert run(["ssh-config", "--from", str(told), "--write"]) == 0
+    folder = home / "carol/.ssh/config.d"
+    assert (folder / "scitex-ssh").read_text() == block
+    assert (folder / "scitex-ssh.known_hosts").read_text() == f"lab1 {OTHER}\n"
+    way = resolved(folder / "scitex-ssh", "lab1")
+    assert (way["hostname"], way["port"], way["user"]) == ("localhost", "27000", "bob")
+    assert way["proxyjump"] == "gw.example.com:2200"
+    assert way["hostkeyalias"] == "lab1"
+    assert "/k" not in block
 
 
 def test_a_way_that_is_known_stays_as_it_is(home: Path) -> None:

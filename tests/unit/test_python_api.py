@@ -8,6 +8,8 @@ import inspect
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,8 +19,10 @@ import pytest
 
 import scitex_ssh
 from scitex_ssh import config
+from scitex_ssh.api import Result
 from scitex_ssh.cli.app import app
 from scitex_ssh.cli.entry import run
+from scitex_ssh.plan.report import Observation, Report
 
 ROOT = Path(scitex_ssh.__file__).parents[1]
 WAY = ("2222", "tunnel@gw.example.com", "/k")
@@ -60,14 +64,27 @@ def commands(group: click.Group, above: str = "") -> Iterator[str]:
             yield above + name
 
 
+def said(command: str) -> str:
+    """The help of a command."""
+    with redirect_stdout(StringIO()) as out:
+        run([*command.split(), "--help"])
+    return out.getvalue()
+
+
 def test_every_command_is_a_call() -> None:
-    """Each has one in Python, or is named among those that have none; each call that is shown can be made."""
+    """Each has one in Python, or is named among those that have none; each call that is shown can be made.
+
+    A flag that is shown is one of its command.
+    """
     docs = pages()
     left = set(commands(app)) - set(docs.IN_PYTHON)
     assert left == {
         each for each in left if each in docs.NOT_IN_PYTHON or f"{each.split()[0]} *" in (docs.NOT_IN_PYTHON)
     }
-    assert set(docs.IN_PYTHON) <= set(commands(app))
+    for shown in docs.IN_PYTHON:
+        command, _, flag = shown.partition(" --")
+        assert command in commands(app)
+        assert not flag or f"--{flag}" in said(command)
     for text in docs.IN_PYTHON.values():
         calls = [each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.Call)]
         for call in calls:
@@ -107,6 +124,42 @@ def test_a_script_of_a_tunnel(capsys: pytest.CaptureFixture[str]) -> None:
     port, bastion, key = WAY
     assert run(["script", "setup", "-p", port, "-b", bastion, "-s", key]) == 0
     assert scitex_ssh.script("setup", *WAY) == capsys.readouterr().out
+    assert run(["script", "bastion"]) == 0
+    assert scitex_ssh.script("bastion") == capsys.readouterr().out
+
+
+def test_the_scripts_that_are_told_by_flags(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Written where it was said, and to be run as they are."""
+    paths = scitex_ssh.scripts(str(home / "from/python"))
+    assert run(["scripts", str(home / "command")]) == 0
+    written = [Path(each) for each in capsys.readouterr().out.splitlines()]
+    assert [each.name for each in paths] == [each.name for each in written]
+    assert [each.read_text() for each in paths] == [each.read_text() for each in written]
+    assert {each.stat().st_mode & 0o777 for each in paths} == {0o755}
+
+
+def test_an_error_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """The entry of the catalogue that the command prints."""
+    assert run(["explain", "port-taken"]) == 0
+    entry = scitex_ssh.explain("port-taken")
+    assert f"What:  {entry.sentence}\nNext:  {entry.next_move}\n" in capsys.readouterr().out
+
+
+def test_guides_are_written_to_a_folder_that_is_named_by_a_text(home: Path) -> None:
+    """As well as by a path."""
+    done = scitex_ssh.skills.install(str(home / "guides"))
+    assert done
+    assert all(path.is_file() and changed for path, changed in done)
+
+
+def test_metrics_of_what_was_seen(home: Path) -> None:
+    """As text, and in a file that is there at once."""
+    seen = Result(0, Report([Observation("2222", "verified", {"bastion": "gw", "restarts": "3"})]))
+    text = scitex_ssh.metrics(seen, str(home / "x.prom"))
+    assert (home / "x.prom").read_text() == text
+    assert 'scitex_ssh_tunnel_restarts_total{tunnel="2222",bastion="gw"} 3' in text
+    with pytest.raises(FileNotFoundError):
+        scitex_ssh.metrics(seen, home / "away/x.prom")
 
 
 @pytest.mark.parametrize(
@@ -118,6 +171,9 @@ def test_a_script_of_a_tunnel(capsys: pytest.CaptureFixture[str]) -> None:
         (lambda: scitex_ssh.render_tunnel(), "missing-field"),
         (lambda: scitex_ssh.script("dance", 2222), "usage"),
         (lambda: scitex_ssh.script("remove"), "missing-field"),
+        (lambda: scitex_ssh.script("bastion", 2222), "usage"),
+        (lambda: scitex_ssh.explain("no-such"), "usage"),
+        (lambda: scitex_ssh.doctor(2222, accept_new_host_key=True), "usage"),
         (lambda: scitex_ssh.clients.machine(), "no-such-tunnel"),
         (lambda: scitex_ssh.clients.read("{}"), "usage"),
         (lambda: scitex_ssh.clients.read('{"machine": {"ways": [{"listen": "-o"}]}}'), "bad-port"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from scitex_ssh import gateways
 from scitex_ssh.cli import entry
-from scitex_ssh.cli import gateway as gateway_commands
 from scitex_ssh.cli.remote import ended_with_us
 from scitex_ssh.errors import CATALOGUE, SSHError
 from scitex_ssh.gateway import client, install
@@ -29,7 +30,7 @@ def _interrupted() -> object:
 
 
 def _without_packages() -> None:
-    with gateway_commands._packages():
+    with gateways.packages():
         raise ImportError("No module named 'sqlalchemy'")
 
 
@@ -66,14 +67,12 @@ def test_a_session_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
     machine = SimpleNamespace(name="lab1", port=20001, bastion="here")
     store = SimpleNamespace(revoke=lambda *_: machine, bastion=SimpleNamespace(name="here"))
-    monkeypatch.setattr(gateway_commands, "_settings", lambda: SimpleNamespace(ssh_user="tunnel"))
-    monkeypatch.setattr(gateway_commands, "_store", lambda _: store)
+    here = SimpleNamespace(ssh_user="tunnel")
+    monkeypatch.setattr(gateways, "_gateway", lambda: nullcontext((here, store)))
     monkeypatch.setattr(upkeep, "tick", lambda *_: None)
     monkeypatch.setattr(sessions, "listening", lambda _: {20001})
-    callback = gateway_commands.revoke.callback
-    assert callback is not None
     with pytest.raises(SSHError) as raised:
-        callback("lab1")
+        gateways.revoke("lab1")
     assert raised.value.slug == "gateway-session"
 
 

@@ -137,7 +137,7 @@ check_port() {
     esac
     other=$(tunnel_beside)
     if [ -n "$other" ]; then
-        problem port-taken port="$t_port" evidence="the tunnel $other of this machine"
+        problem port-of-tunnel port="$t_port" name="$other"
         return
     fi
     dial over "$t_dial"
@@ -200,7 +200,7 @@ tunnel_beside() {
     for other in "${t_folder%/*}"/*/ssh_config /etc/scitex-ssh/tunnels/*/ssh_config; do
         other=${other%/*}
         [ "$other" != "$t_folder" ] && [ "$other" != "$t_was" ] && grep -Eq "^# forward: (remote|socks) [^ ]*:$t_port( |\$)" "$other/ssh_config" 2>/dev/null &&
-            grep -Fqx "# bastion: $t_bastion" "$other/ssh_config" && echo "${other##*/}" && return
+            (t_bastion_user='' && to_bastion <"$other/ssh_config") && echo "${other##*/}" && return
     done
 }
 

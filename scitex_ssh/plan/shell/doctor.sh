@@ -170,7 +170,7 @@ port_is_ours() {
     ! has_connected || return 0
     other=$(tunnel_beside)
     if [ -n "$other" ]; then
-        problem port-taken port="$t_port" evidence="the tunnel $other of this machine"
+        problem port-of-tunnel port="$t_port" name="$other"
         return
     fi
     case $dialled in
@@ -380,8 +380,8 @@ recall_standing() {
 # doctor_all: of each tunnel in $wanted, if there is one, else of the one that is described.
 doctor_all() {
     if [ -z "$wanted" ]; then
-        forget
-        bind_1
+        share_names
+        described 1
         doctor_bound
     fi
     several=

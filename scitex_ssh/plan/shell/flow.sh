@@ -62,12 +62,17 @@ described() {
     eval "t_name=\${named_$1:-\$t_name}"
 }
 # share_names: tunnels to several bastions have names in a row (2222, 2222-2). One that stands keeps its own, in whatever
-# order the bastions are told now; the others take what is left.
+# order the bastions are told now, and also where its bastion is told alone; the others take what is left.
 share_names() {
-    left='' later=''
+    left='' later='' told=' '
     for n in $tunnels; do
         described "$n"
+        told="$told$t_name "
         [ -z "$t_series" ] || left="$left $t_series:$t_name"
+    done
+    for n in $tunnels; do
+        described "$n"
+        [ -n "$t_series" ] || eval "named_$n=\$(name_in_row)"
     done
     [ -n "$left" ] || return 0
     for n in $tunnels; do
@@ -97,12 +102,35 @@ share() {
     eval "named_$1=\${2#*:}"
     left=$(for other in $left; do [ "$other" = "$2" ] || printf ' %s' "$other"; done)
 }
-# stands_to_it NAME: the tunnel of that name leads to the bastion of this one, as whichever account.
+# stands_to_it NAME [COMMAND]: the tunnel of that name leads to the bastion of this one, as whichever account; and the
+# command, for which it is at hand, says so, too.
 stands_to_it() {
     (
         wanted_user=${t_user:-$(default_user)} t_bastion_user=''
-        find_standing "$1" && locate "$1" "$t_keeper" && [ -e "$t_folder/ssh_config" ] && to_bastion <"$t_folder/ssh_config"
+        find_standing "$1" && locate "$1" "$t_keeper" && [ -e "$t_folder/ssh_config" ] &&
+            to_bastion <"$t_folder/ssh_config" && ${2:-:}
     )
+}
+# name_in_row: what the tunnel of this one's bastion is called where it was made as one of several; else nothing.
+name_in_row() {
+    wanted_user=${t_user:-$(default_user)}
+    candidates=$(known_names | grep "^$(in_pattern "$t_name")-[1-9][0-9]*\$")
+    [ -n "$candidates" ] && ! stands_to_it "$t_name" || return 0
+    for name in $candidates; do
+        case $told in *" $name "*) continue ;; esac
+        if stands_to_it "$name" opens_the_same; then
+            echo "$name"
+            return
+        fi
+    done
+}
+# opens_the_same: its first forward listens where this one's does. (What the bastion picked is told by its target.)
+opens_the_same() {
+    case "${t_forwards%%"$newline"*} " in
+    *:0' '*) part='s/:[0-9]*\( \|$\)/\1/' ;;
+    *) part='s/^\([^ ]* [^ ]*\).*/\1/' ;;
+    esac
+    [ "$(printf '%s\n' "$t_forwards" | sed "$part;q")" = "$(written forward | sed "$part;q")" ]
 }
 
 each_due() { eval "echo \"\$due_$1\""; }

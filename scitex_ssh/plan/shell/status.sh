@@ -194,15 +194,25 @@ weigh_forward() {
 
 # The cause that the last attempt met, by ssh's words.
 not_connected() {
-    level=down cause=not-up
-    [ -n "$detail" ] || detail="the tunnel's ssh is connecting"
-    printf '%s\n' "$detail" >"$work/words.$t_name"
+    level=down cause=not-up why=$detail
+    if [ -z "$detail" ]; then
+        detail="the tunnel's ssh is connecting"
+        if tries_again; then detail="connecting again; before: $why"; fi
+    fi
+    printf '%s\n' "$why" >"$work/words.$t_name"
     t_bastion_host=$t_bastion t_bastion_port='' t_login=$t_bastion t_key=$(written key) t_known_name=$t_bastion
     found=
     capturing=1
     ssh_cause "$work/words.$t_name" || :
     capturing=0
     case $found in ssh-failed) ;; *) cause=$found ;; esac
+}
+
+# tries_again: the last attempt ended a moment ago (no pause is longer), by the words in $why.
+tries_again() {
+    words=$(supervisor_says error)
+    case ${words%% *} in '' | *[!0-9]*) return 1 ;; esac
+    [ $((since - ${words%% *})) -le 60 ] && why=${words#* }
 }
 
 status_all() {
