@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from paramiko import Channel, Transport
 
-# How long the thread of a connection may take to see that it is closed, in seconds.
+# How long the threads of all connections may take to see that they are closed, in seconds.
 PATIENCE = 2
 
 
@@ -20,8 +21,9 @@ def close(machines: Iterable[Any]) -> None:
     transports = [each for machine in machines for each in _transports(machine)]
     for transport in transports:
         transport.close()
+    deadline = time.monotonic() + PATIENCE
     for transport in transports:
-        transport.join(PATIENCE)
+        transport.join(max(0, deadline - time.monotonic()))
 
 
 def _transports(machine: Any) -> Iterator[Transport]:
