@@ -11,6 +11,7 @@ from scitex_ssh.errors import SSHError, error
 from scitex_ssh.gateway import problems
 
 BYTES = 32 * 1024
+# Of a request's head, and what the last read from the network brings on top of it.
 HEAD = 16 * 1024
 SECONDS = 15.0
 

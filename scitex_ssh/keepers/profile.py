@@ -34,5 +34,6 @@ def remove() -> Plan:
             no_block_in_file(f"@home@/{name}")
             for name in (".profile", ".bash_profile", ".bash_login", ".bashrc", ".zprofile", ".zshrc")
         ),
+        *(no_block_in_file(f"@zdot@/{name}") for name in (".zprofile", ".zshrc")),
         no_block_in_file("@fish_file@"),
     )

@@ -1,22 +1,33 @@
-"""Beside the published umbrella package: what it calls works through it, as with version 1."""
+"""Beside the published umbrella package: what it calls works through it, as with version 1.
+
+The umbrella and what it loads on the way to a tunnel come from the registry, without their other
+dependencies: all of them are 212 distributions (statistics, figures, language models), of which the
+resolver alone takes 80 s of a processor, in each run on a new machine. So two things are looked at
+instead: that the umbrella asks for no other version of ours, and that nothing is loaded on the way that is
+not here. What only ``pip install scitex`` as a whole could show is tried by hand before a release.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
+import scitex_ssh
 from scitex_ssh import keys
 from scitex_ssh.remote.way import Way
 from tests.remote.there import There, free_port, standing
 
-# Its other dependencies are for statistics and figures: nothing of them is loaded on the way to a tunnel.
+ROOT = Path(scitex_ssh.__file__).parents[1]
 PUBLISHED = ("scitex==2.30.8", "scitex-config==0.3.6")
 
 
@@ -66,6 +77,31 @@ def python(program: str) -> object:
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_it_asks_for_no_other_version(umbrella: Path) -> None:
+    """Pip leaves this one where it is, but for the extras that the page on it names."""
+    (published,) = [each for each in distributions(path=[str(umbrella)]) if each.name == "scitex"]
+    wanted = [Requirement(each) for each in published.requires or ()]
+    ours = [each for each in wanted if each.name == "scitex-ssh"]
+    version, page = scitex_ssh.get_version(), (ROOT / "docs/how-to/umbrella.md").read_text(encoding="utf-8")
+    assert all(version in each.specifier for each in ours if each.marker is None or each.marker.evaluate())
+    for each in ours:
+        (extra,) = re.findall(r'extra == "(\w+)"', str(each.marker))
+        assert f"`{extra}`" in page
+        assert str(each.specifier).lstrip("=") in page
+
+
+def test_nothing_else_is_loaded_on_the_way(home: Path, umbrella: Path) -> None:
+    """So what is not installed here changes nothing: of the umbrella's family these modules, and ours."""
+    loaded = python(
+        "from scitex.tunnel import status\n"
+        "import sys; status()\n"
+        "print(json.dumps(sorted({each.partition('.')[0] for each in sys.modules})))"
+    )
+    assert isinstance(loaded, list)
+    assert {each for each in loaded if each.startswith("scitex")} <= {"scitex", "scitex_config", "scitex_ssh"}
+    assert not {"numpy", "pandas", "matplotlib", "scipy", "torch"} & set(loaded)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,7 @@ def test_drift_is_found(tmp_path: Path) -> None:
         for each in names:
             source = pages.ROOT / folder / Path(each).name
             (copy / folder / source.name).write_text(source.read_text("utf-8"), "utf-8")
+    shutil.copytree(pages.ROOT / "build/reference", copy / "build/reference")
     (copy / "build/pyz_header.sh").write_text((pages.ROOT / "build/pyz_header.sh").read_text("utf-8"))
     page = copy / "docs/reference/errors.md"
     page.write_text(page.read_text("utf-8").replace("port-taken", "port-token"), "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
@@ -64,9 +65,9 @@ def equip(world: World, folder: Path) -> None:
     world.bastion.sh(f"mkdir -p {HERE} && tar -C {HERE} -xf /root/packages.tar && rm /root/packages.tar")
 
 
-def gateway(world: World, *words: str, check: bool = True) -> Result:
+def gateway(world: World, *words: str, check: bool = True, program: str = GATEWAY) -> Result:
     """Give a command of the gateway on the bastion, as root."""
-    return world.bastion.sh(f"{GATEWAY} {' '.join(words)}", check=check, timeout=90)
+    return world.bastion.sh(f"{program} {' '.join(words)}", check=check, timeout=90)
 
 
 CLEAN = """
@@ -77,17 +78,35 @@ rm -rf /var/lib/scitex-ssh-gateway /etc/systemd/system/scitex-ssh-gateway*
 systemctl daemon-reload
 systemctl reload ssh
 rm -f /home/alice/token
+rm -rf /opt/scitex-ssh
+[ ! -L /usr/local/bin/scitex-ssh ] || rm /usr/local/bin/scitex-ssh
 """
 
 
 @pytest.fixture
-def site(desk: World, tmp_path: Path) -> Iterator[World]:
-    """Give a bastion with the package on it, and no gateway yet."""
-    equip(desk, tmp_path)
+def bare(desk: World) -> Iterator[World]:
+    """Give a bastion with nothing on it, and none of a gateway afterwards."""
     yield desk
-    for host in (desk.bastion, desk.workstation):
-        host.sh(CLEAN, check=False)
-    desk.workstation.sh("rm -f /home/alice/.ssh/scitex-ssh-bastion* /home/alice/.ssh/web*")
+    desk.bastion.sh(CLEAN, check=False)
+    desk.workstation.sh("rm -f /home/alice/token /home/alice/.ssh/scitex-ssh-bastion* /home/alice/.ssh/web*")
+
+
+@pytest.fixture
+def site(bare: World, tmp_path: Path) -> World:
+    """Give a bastion with the package on it, and no gateway yet."""
+    equip(bare, tmp_path)
+    return bare
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """Give a folder with all that a bastion without a registry needs, as docs/how-to/gateway.md fills it."""
+    folder = tmp_path / "wheels"
+    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(CHECKOUT))
+    (own,) = folder.glob("scitex_ssh-*.whl")
+    run(*pip, "download", "--prefer-binary", "--dest", str(folder), "pip", f"{own}[gateway]")
+    return folder
 
 
 def test_machines_enrol_tunnel_and_are_cut(site: World) -> None:
@@ -188,7 +207,6 @@ def inventory(world: World, folder: Path, **data: object) -> Path:
         "ssh_known_hosts_file": str(folder / "known"),
         "ssh_strict_host_key_checking": "yes",
         "_sudo": True,
-        "gateway_python": "/usr/bin/python3",
         "gateway_settings": {"SSH_USER": "gwtunnel", "SSH_PUBLIC_HOST": "bastion"},
         **data,
     }
@@ -205,15 +223,19 @@ def page(world: World, path: str = "/") -> str:
     return world.bastion.sh(f'python3 -c "{PAGE.format(path=path)}"').stdout
 
 
-def test_a_deploy_installs_it_and_the_page_tells_the_truth(site: World, tmp_path: Path) -> None:
-    """Shown first, done once, hardened; from inside the unit a machine is verified by its host key."""
-    world, hosts = site, inventory(site, tmp_path)
+def test_a_deploy_installs_it_and_the_page_tells_the_truth(bare: World, tmp_path: Path, wheels: Path) -> None:
+    """From a folder of wheels onto a bastion with nothing: shown first, done once, hardened; and it works.
+
+    From inside the unit a machine that enrols is verified by its host key.
+    """
     pytest.importorskip("pyinfra")
+    world, hosts = bare, inventory(bare, tmp_path, gateway_wheels=str(wheels))
+    there = functools.partial(gateway, bare, program="scitex-ssh gateway")
     with untouched(world.bastion):
         dry = done(pyinfra(world, "--dry", hosts, "deploys/gateway.py"))
-    assert "would-change  scitex-ssh-gateway.service runs" in dry.stderr
+    assert "would-change  all of it: the package is not there yet" in dry.stderr
     done(pyinfra(world, "-y", hosts, "deploys/gateway.py"))
-    assert gateway(world, "install", "--http", "--dry-run").stdout == "ok            nothing to do\n"
+    assert there("install", "--http", "--dry-run").stdout == "ok            nothing to do\n"
     with untouched(world.bastion):
         again = done(pyinfra(world, "-y", hosts, "deploys/gateway.py"))
     assert re.search(r"The gateway runs +1 +- +- +1", again.stderr), again.stderr
@@ -227,7 +249,7 @@ def test_a_deploy_installs_it_and_the_page_tells_the_truth(site: World, tmp_path
         assert float(exposure[1]) <= most, rated
     world.bastion.wait_for('python3 -c "' + PAGE.format(path="/readyz") + '"', 60)
 
-    token = gateway(world, "token", "create", "lab").stdout.strip()
+    token = there("token", "create", "lab").stdout.strip()
     world.workstation.write("/home/alice/token", token, owner="alice:alice")
     url = ("--gateway", "ssh://enrol@bastion", "--machine", "lab3")
     said = cli(world, "setup", *url, "--token-file", "token")
@@ -237,11 +259,11 @@ def test_a_deploy_installs_it_and_the_page_tells_the_truth(site: World, tmp_path
     assert '<span class="standing verified"' in page(world), page(world)
     assert "ssh -J bastion -p 20000 -o HostKeyAlias=lab3 alice@localhost" in page(world)
     assert 'scitex_ssh_gateway_machines{state="active"} 1' in page(world, "/metrics")
-    shown = gateway(world, "show", "lab3").stdout
+    shown = there("show", "lab3").stdout
     assert re.search(r"proof +verified", shown), shown
 
     # Where there is no Python, a script asks over ssh for the same port.
-    script = gateway(world, "script", "ssh://enrol@bastion").stdout
+    script = there("script", "ssh://enrol@bastion").stdout
     world.workstation.write("/home/alice/enrol.sh", script, owner="alice:alice")
     again = world.workstation.sh("sh enrol.sh </dev/null", user="alice", check=False, timeout=90)
     assert "Enrolled: port 20000 of gwtunnel@bastion:22." in again.stderr, again.stderr

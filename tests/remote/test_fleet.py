@@ -157,7 +157,13 @@ PYTHON
         kill -KILL $pid 2>/dev/null && echo "it stays"
         wait $pid || echo "ended with $?"
         cat /mnt/said
-        deploy /mnt/by_name.py deploys/status.py >/dev/null && echo "well" || echo "deploy ended with $?"
+        PYTHONUNBUFFERED=1 deploy /mnt/by_name.py deploys/status.py >/mnt/table 2>/dev/null &
+        pid=$!
+        until grep -q '^HOST' /mnt/table; do kill -0 $pid && sleep 0.1; done
+        # A second for each of its machines would be too long.
+        for i in 1 2 3 4; do sleep 0.5; kill -0 $pid 2>/dev/null || break; done
+        kill -KILL $pid 2>/dev/null && echo "it stays"
+        wait $pid && echo "well" || echo "deploy ended with $?"
         """
     )
     assert "it stays" not in said

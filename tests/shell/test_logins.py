@@ -15,16 +15,18 @@ import pytest
 
 from scitex_ssh.backends import shell
 from scitex_ssh.model import TunnelName
-from tests.shell.shells import Shell
+from tests.shell.shells import Answer, Shell
 from tests.shell.test_change_of_keeper import NAME, PROFILE, Machine, _processes
 
 # The files of each that our lines go into, and the one in which a person has something of their own.
 FILES = {
     "bash": (".profile", ".bashrc"),
     "zsh": (".zprofile", ".zshrc"),
+    # Of somebody whose ~/.zshenv says that zsh's files are elsewhere.
+    "zsh elsewhere": ("its/.zprofile", "its/.zshrc"),
     "fish": (f".config/fish/conf.d/scitex-ssh-{NAME}.fish",),
 }
-OWN = {"bash": ".bashrc", "zsh": ".zshrc", "fish": ".config/fish/config.fish"}
+OWN = {"bash": ".bashrc", "zsh": ".zshrc", "zsh elsewhere": "its/.zshrc", "fish": ".config/fish/config.fish"}
 # What sshd does with a command: it is one word to the login shell. For ssh's own options before the host.
 LIKE_SSHD = '#!/bin/sh\nwhile [ "$1" != there ]; do shift; done\nshift\nexec {shell} -c "$*"\n'
 
@@ -32,19 +34,28 @@ LIKE_SSHD = '#!/bin/sh\nwhile [ "$1" != there ]; do shift; done\nshift\nexec {sh
 class Home(Machine):
     """A machine whose only person has that login shell."""
 
-    def __init__(self, folder: Path, stack: ExitStack, login_shell: str) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, kind: str) -> None:
         super().__init__(Shell.named("dash"), folder, stack)
-        self.login_shell = str(shutil.which(login_shell))
+        self.login_shell = str(shutil.which(kind.split()[0]))
         self.program("getent", f"#!/bin/sh\n/usr/bin/getent \"$@\" | sed 's|[^:]*$|{self.login_shell}|'\n")
         self.program("over", LIKE_SSHD.format(shell=self.login_shell))
-        self.own = self.home / OWN[login_shell]
+        self.own = self.home / OWN[kind]
         self.own.parent.mkdir(parents=True, exist_ok=True)
+        self.exported: dict[str, str] = {}
+        if kind == "zsh elsewhere":
+            (self.home / ".zshenv").write_text("export ZDOTDIR=~/its\n")
+            self.exported["ZDOTDIR"] = f"{self.home}/its"
         self.own.write_text("# mine\nalias ll='ls -l'\n")
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ZDOTDIR"))},
             "HOME": str(self.home),
             "TERM": "dumb",
         }
+
+    def run(self, text: str, *flags: str) -> Answer:
+        """Run a script of ours from a shell of the person's."""
+        env = {"HOME": str(self.home), "TABLE": str(self.table), "SHELL": self.login_shell, **self.exported}
+        return self.shell.run(text, *flags, env=env, path=f"{self.bin}:{self.shell.path}")
 
     def program(self, name: str, text: str) -> None:
         """A program that is found first."""
@@ -92,8 +103,9 @@ class Home(Machine):
 @pytest.fixture(params=list(FILES))
 def home(request: pytest.FixtureRequest) -> Iterator[Home]:
     """A tunnel kept by the logins of somebody with each login shell."""
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
+    needed = request.param.split()[0]
+    if shutil.which(needed) is None:
+        pytest.skip(f"{needed} is not installed")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="login-", dir="/tmp")))
         made = Home(folder, stack, request.param)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
+import importlib
 import inspect
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -40,13 +41,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pages() -> ModuleType:
-    """The program that writes the reference pages."""
-    found = importlib.util.spec_from_file_location("docs_of_build", ROOT / "build/docs.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    """What writes the page of the Python API."""
+    found = str(ROOT / "build")
+    if found not in sys.path:
+        sys.path.insert(0, found)
+    return importlib.import_module("reference.sources")
 
 
 def commands(group: click.Group, above: str = "") -> Iterator[str]:

@@ -156,6 +156,7 @@ detach() {
         -E "SCITEX_SSH_STOP=${SCITEX_SSH_STOP:=$work/stop}" -E "SUDO_USER=${SUDO_USER-}" -E "PATH=$PATH" -E "HOME=${HOME-}" \
         -E "XDG_CONFIG_HOME=${XDG_CONFIG_HOME-}" -E "XDG_STATE_HOME=${XDG_STATE_HOME-}" \
         -E "SCITEX_SSH_CONFIG_HOME=${SCITEX_SSH_CONFIG_HOME-}" -E "SCITEX_SSH_STATE_HOME=${SCITEX_SSH_STATE_HOME-}" \
+        -E "ZDOTDIR=${ZDOTDIR-}" -E "SCITEX_SSH_ZDOTDIR=${SCITEX_SSH_ZDOTDIR-}" \
         sh "$work/program" "$@" || exit_status=$?
     finish
 }
@@ -177,7 +178,8 @@ become_root() {
     rooted=0
     set -- sh "$work/program" "$@"
     set -- env "SCITEX_SSH_ROOTED=$work/rooted" "SCITEX_SSH_STOP=${SCITEX_SSH_STOP:=$work/stop}" \
-        "SCITEX_SSH_CONFIG_HOME=${XDG_CONFIG_HOME-}" "SCITEX_SSH_STATE_HOME=${XDG_STATE_HOME-}" "$@"
+        "SCITEX_SSH_CONFIG_HOME=${XDG_CONFIG_HOME-}" "SCITEX_SSH_STATE_HOME=${XDG_STATE_HOME-}" \
+        "SCITEX_SSH_ZDOTDIR=${ZDOTDIR-}" "$@"
     rooting=1
     if [ -n "$ask" ]; then
         # In the background, so that a signal to us, which may not be passed on to root's process, is heard.

@@ -48,7 +48,7 @@ kept="name folder unit unit_file state port bastion bastion_host bastion_port ba
 kept="$kept forwards forward_lines forward_notes forwards_json what here mark count"
 kept="$kept kind listen listen_host dial where says target target_host target_port key key_json key_id key_access user engine keepalive stage"
 kept="$kept host_keys alive_interval alive_count connect_timeout keeper plan scope chosen"
-kept="$kept on_host service log owner host home local config runtime states states_of_all state_home"
+kept="$kept on_host service log owner host home zdot local config runtime states states_of_all state_home"
 kept="$kept jumps jump_keys jump_hosts jump_blocks jumps_json way_notes hops hop_logins proxy proxy_command reach_timeout"
 kept="$kept shell login_file shell_file fish_file former was older series on_up on_down on_up_json on_down_json hook_notes"
 # keep N, recall N: the values of tunnel N, put by and taken up again.

@@ -67,7 +67,7 @@ former_does() {
         (
             as_former
             chown "$t_user" "${4%/*}"
-            as_user env HOME="$t_home" XDG_CONFIG_HOME="$t_config" XDG_STATE_HOME="$t_state_home" sh "$work/part" "$@"
+            as_user env HOME="$t_home" XDG_CONFIG_HOME="$t_config" XDG_STATE_HOME="$t_state_home" ZDOTDIR="$t_zdot" sh "$work/part" "$@"
         )
     else
         sudo sh "$work/part" "$@"

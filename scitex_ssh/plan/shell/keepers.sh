@@ -7,14 +7,16 @@ own_places() {
     t_owner=$t_user:$(id -gn "$t_user")
     # Through sudo, HOME may be another's.
     if [ "$me" = "$t_user" ] && [ "$(stat -c %U "${HOME-}" 2>/dev/null)" = "$me" ]; then t_home=${HOME%/}; fi
-    t_local=$t_home/.local t_config=$t_home/.config t_state_home=$t_home/.local/state
+    t_local=$t_home/.local t_config=$t_home/.config t_state_home=$t_home/.local/state t_zdot=$t_home
     if [ "$me" = "$t_user" ]; then
         case ${XDG_CONFIG_HOME-} in /*) t_config=${XDG_CONFIG_HOME%/} ;; esac
         case ${XDG_STATE_HOME-} in /*) t_state_home=${XDG_STATE_HOME%/} ;; esac
+        case ${ZDOTDIR-} in /*) t_zdot=${ZDOTDIR%/} ;; esac
     elif [ "$t_user" = "${SUDO_USER-}" ]; then
         # As the caller who became root has them (become_root).
         case ${SCITEX_SSH_CONFIG_HOME-} in /*) t_config=${SCITEX_SSH_CONFIG_HOME%/} ;; esac
         case ${SCITEX_SSH_STATE_HOME-} in /*) t_state_home=${SCITEX_SSH_STATE_HOME%/} ;; esac
+        case ${SCITEX_SSH_ZDOTDIR-} in /*) t_zdot=${SCITEX_SSH_ZDOTDIR%/} ;; esac
     fi
     t_states_of_all=$t_state_home/scitex-ssh t_states=$t_state_home/scitex-ssh/$t_host
     t_fish_file=$t_config/fish/conf.d/scitex-ssh-$t_name.fish
@@ -33,7 +35,7 @@ login_files() {
         for t_login_file in .bash_profile .bash_login .profile; do [ ! -e "$t_home/$t_login_file" ] || break; done
         t_login_file=$t_home/$t_login_file
         ;;
-    zsh) t_login_file=$t_home/.zprofile t_shell_file=$t_home/.zshrc ;;
+    zsh) t_login_file=$t_zdot/.zprofile t_shell_file=$t_zdot/.zshrc ;;
     sh | dash | ash | busybox | ksh* | mksh | yash) t_login_file=$t_home/.profile ;;
     esac
 }
@@ -406,8 +408,8 @@ show_crontab() {
 
 # The files that may hold lines of ours, whichever shell the user has now.
 block_files() {
-    for file in .profile .bash_profile .bash_login .bashrc .zprofile .zshrc; do printf '%s\n' "$t_home/$file"; done
-    printf '%s\n' "$t_fish_file"
+    for file in .profile .bash_profile .bash_login .bashrc; do printf '%s\n' "$t_home/$file"; done
+    printf '%s\n' "$t_zdot/.zprofile" "$t_zdot/.zshrc" "$t_fish_file"
 }
 # snapshot_own, restore_own: what keeps a tunnel of the user's own besides its folder and its unit.
 snapshot_own() {
