@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("pyinfra")
 
+from scitex_ssh.errors import CATALOGUE
+
 CHECKOUT = Path(__file__).parents[2]
 TOOLS = ("unshare", "sshd", "useradd", "ip")
 
@@ -166,6 +168,7 @@ PYTHON
     )
     assert "it stays" not in said
     assert "open: 0\n" in said
+    assert f"ended with {int(CATALOGUE['fleet-incomplete'].status)}\n" in said
     assert "3 of 4 machines went well; not reached: gone." in said
 
 

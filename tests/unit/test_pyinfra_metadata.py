@@ -21,5 +21,7 @@ def test_every_plugin_is_there() -> None:
         path for kind in ("operations", "facts") for path in (ROOT / "scitex_ssh" / kind).glob("[a-z]*.py")
     }
     named = {ROOT / plugin.path for plugin in plugins}
-    parts = {ROOT / f"scitex_ssh/operations/{name}.py" for name in ("fleet", "lasting", "summary")}
+    parts = {
+        ROOT / f"scitex_ssh/operations/{name}.py" for name in ("connections", "fleet", "lasting", "summary")
+    }
     assert modules - named == parts, "parts of the deploys"
