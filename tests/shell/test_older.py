@@ -105,7 +105,7 @@ def test_units_and_crontabs_are_listed(shell: Shell, tmp_path: Path) -> None:
     before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     script = f"""{prelude()}
 older_units={tmp_path}/units older_tables='/nonexistent {tmp_path}/cron.d/*' older_boots={tmp_path}/rc.local
-own_places() {{ t_home={tmp_path} t_config={tmp_path}/config t_fish_file=/nonexistent; }}
+own_places() {{ t_home={tmp_path} t_config={tmp_path}/config t_zdot={tmp_path} t_fish_file=/nonexistent; }}
 whose() {{ echo "$me"; }}
 me=$(id -un)
 work={tmp_path}/work

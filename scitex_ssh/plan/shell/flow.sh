@@ -114,6 +114,8 @@ stands_to_it() {
 # name_in_row: what the tunnel of this one's bastion is called where it was made as one of several; else nothing.
 name_in_row() {
     wanted_user=${t_user:-$(default_user)}
+    # Whether there is such an account is asked later.
+    id -u "$wanted_user" >/dev/null 2>&1 || return 0
     candidates=$(known_names | grep "^$(in_pattern "$t_name")-[1-9][0-9]*\$")
     [ -n "$candidates" ] && ! stands_to_it "$t_name" || return 0
     for name in $candidates; do
