@@ -104,8 +104,8 @@ def test_one_of_several_is_known_by_what_it_opens(
 ) -> None:
     """Told alone, the one to that bastion is meant, and not one that has such a name by chance."""
     stand(tmp_path, {"lab-2": ("t@gw2", stands, HERE)})
-    port = wanted.pop("port", None)
-    tunnel = Tunnel.of(port, "gw2", "~/k", name="lab", **wanted)
+    more = {name: value for name, value in wanted.items() if name != "port"}
+    tunnel = Tunnel.of(wanted.get("port"), "gw2", "~/k", name="lab", **more)
     assert called(shell, tmp_path, tunnel) == [name]
 
 
