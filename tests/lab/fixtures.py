@@ -42,7 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             named = re.search(rf"\[({'|'.join(SUITES)})[-\]]", nodeid)
             if named is None:
                 return "here"
-            # Many tests choose this one alone: three parts, by file, so that no process is left alone with a half.
+            # Many tests choose this one alone: three parts, by file, so that none is the last for long.
             part = zlib.crc32(nodeid.partition("::")[0].encode()) % 3 if named[1] == "bookworm" else 0
             return f"{named[1]} {part}"
 
