@@ -6,8 +6,8 @@ LC_ALL=C
 PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin
 export LC_ALL PATH
 umask 022
-# Whoever starts us may hold a lock by it.
-exec 9>&-
+# Whoever starts us may hold a lock by the last, and speaks by the others.
+exec 6>&- 7>&- 9>&-
 folder=${0%/*}
 state='@state@'
 keeper='@keeper@'

@@ -224,6 +224,10 @@ interrupted() {
     fi
     trap '' INT TERM HUP
     interrupting=1
+    # It may have come while a look was on whose words nobody wants, or a cause was only sought.
+    [ ! -e /proc/self/fd/6 ] || exec >&6
+    [ ! -e /proc/self/fd/7 ] || exec 2>&7
+    capturing='' as_warning=''
     if [ -n "${rooting-}" ]; then
         : >"$SCITEX_SSH_STOP"
         [ "$rooting" = 1 ] || wait "$rooting"
@@ -262,11 +266,14 @@ begin() {
     machine=0
     work=
     me=$(id -un)
+    # Where we speak, whatever a part of us has its own words sent to. Nothing that outlives us may have these.
+    [ ! -e /proc/self/fd/1 ] || exec 6>&1
+    [ ! -e /proc/self/fd/2 ] || exec 7>&2
     trap tidy EXIT
     trap interrupted INT TERM
     trap hung_up HUP
     # Whoever reads us ("| head") has enough: what was begun is brought to its end all the same.
-    trap 'exec >/dev/null' PIPE
+    trap 'exec >/dev/null 6>/dev/null' PIPE
     # Nobody may be listening any more to one that was detached; it goes on.
     if [ -n "${SCITEX_SSH_DETACHED-}" ]; then trap '' PIPE; fi
     if [ -n "${SCITEX_SSH_ROOTED-}" ]; then : >"$SCITEX_SSH_ROOTED"; fi

@@ -23,7 +23,7 @@ prove_beside() {
     # shellcheck disable=SC2016  # expanded by the inner shell
     text_run | as_user sh -c 'mkdir "$1/state" && cat >"$1/run"' sh "$t_stage" || return 0
     besides="${besides-} $n"
-    as_user sh "$t_stage/run" "$t_stage" "$t_stage/state" >/dev/null 2>&1 &
+    as_user sh "$t_stage/run" "$t_stage" "$t_stage/state" >/dev/null 2>&1 6>&- 7>&- &
     installed=$t_state
     t_state=$t_stage/state
     stood=0

@@ -511,7 +511,7 @@ start_older() {
     ! have setsid || apart=setsid
     # shellcheck disable=SC2086  # nothing, where there is none
     (t_user=$older_user && cd "$(home_of "$t_user")" && as_user env HOME="$(home_of "$t_user")" LOGNAME="$t_user" PATH=/usr/bin:/bin $apart \
-        sh -c "$older_command" </dev/null >/dev/null 2>&1 9>&- &)
+        sh -c "$older_command" </dev/null >/dev/null 2>&1 6>&- 7>&- 9>&- &)
 }
 end_older() {
     for signal in TERM TERM TERM KILL; do
