@@ -345,7 +345,7 @@ def test_a_herd_comes_back_to_one_bastion(stage: Stage) -> None:
     """Forty tunnels that lost their bastion at once stand again within a minute, with stock MaxStartups."""
     world = stage.world
     assert "\nmaxstartups 10:30:100\n" in world.bastion.sh("sshd -T").stdout
-    herd = Herd(world, 40)
+    herd = Herd(world, 40, light=False)
     try:
         herd.gather(120)
         herd.scatter(5)
