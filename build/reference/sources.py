@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -123,20 +123,14 @@ def python() -> str:
         "`raise_for_error()`, raises. All of it may be called from several threads at once.",
     ]
     for path in REMOTE:
-        for name, node in _module(path).items():
-            if name in scitex_ssh.__all__:
-                make = _function if isinstance(node, ast.FunctionDef) else _class
-                parts += make(node, "###", f"scitex_ssh.{name}")
+        parts += _public(_module(path).items(), scitex_ssh)
     parts += [
         "## Keys",
         "In `scitex_ssh.keys`. What goes wrong is raised by `new`, `list_keys` and `check`, and is in the "
         "`Result` of the others.",
     ]
     for path in KEYS:
-        for name, node in _module(path).items():
-            if name in keys.__all__:
-                make = _function if isinstance(node, ast.FunctionDef) else _class
-                parts += make(node, "###", f"scitex_ssh.keys.{name}")
+        parts += _public(_module(path).items(), keys)
     for title, name in (
         ("Forwards for a while", "forwards"),
         ("A bastion", "bastions"),
@@ -150,10 +144,7 @@ def python() -> str:
         parts += [f"## {title}", f"In `scitex_ssh.{name}`."]
         module = getattr(scitex_ssh, name)
         path = Path(module.__file__).relative_to(ROOT)
-        for each, node in [*_values(module), *_module(str(path)).items()]:
-            if each in module.__all__:
-                make = _function if isinstance(node, ast.FunctionDef) else _class
-                parts += make(node, "###", f"scitex_ssh.{name}.{each}")
+        parts += _public([*_values(module), *_module(str(path)).items()], module)
     parts += [
         "## Errors",
         "One class a family; each is also the builtin that fits. [The catalogue](errors.md) names them all.",
@@ -165,6 +156,14 @@ def python() -> str:
         "`scitex_ssh.__version__` and `scitex_ssh.get_version()`: the version. `scitex_ssh.AVAILABLE`: True.",
     ]
     return page(parts)
+
+
+def _public(nodes: Iterable[tuple[str, ast.AST]], module: ModuleType) -> Iterator[str]:
+    """What a module shows of these, each under its public name."""
+    for name, node in nodes:
+        if name in module.__all__:
+            make = _function if isinstance(node, ast.FunctionDef) else _class
+            yield from make(node, "###", f"{module.__name__}.{name}")
 
 
 def _values(module: ModuleType) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,9 +16,9 @@ TIMED_OUT = 124
 class _Values(Mapping[str, object]):
     """A result that is a mapping, too."""
 
+    @abstractmethod
     def as_dict(self) -> dict[str, object]:
         """The result as JSON types."""
-        raise NotImplementedError
 
     def __getitem__(self, key: str) -> object:
         return self.as_dict()[key]
