@@ -123,7 +123,7 @@ def _distinct(plans: Mapping[str, Plan]) -> Iterable[Step]:
 def _step(name: str, step: Step) -> list[str]:
     return [
         f"title_{name}() {{ printf %s {step.title.shell()}; }}",
-        f"phase_{name}() {{ printf {step.phase}; }}",
+        f"phase_{name}={step.phase}",
         f"test_{name}() {{ {step.test}; }}",
         f"apply_{name}() {{ {step.apply}; }}",
         f"show_{name}() {{ {step.show or ':'}; }}",

@@ -4,11 +4,15 @@
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf '%s\n' "$*" >&2; }
 one_line() { printf '%s' "$*" | tr '\t\n\r' '   '; }
+breaks=$(printf '\t\n\r')
 
 tell() {
     printf '%s' "$1"
     shift
-    for field in "$@"; do printf '\t%s' "$(one_line "$field")"; done
+    for field in "$@"; do
+        case $field in *[$breaks]*) field=$(one_line "$field") ;; esac
+        printf '\t%s' "$field"
+    done
     printf '\n'
 }
 

@@ -8,7 +8,7 @@ untrue() {
     list=
     files=
     for number in $(steps_of "$1"); do
-        phase=$("phase_$number")
+        eval "phase=\$phase_$number"
         # A service runs with the old files until it is restarted, and what is not there cannot be proven.
         case $phase:$files:$list in
         restart:?*:* | proof:*:?*) list="$list $number" ;;
@@ -276,7 +276,8 @@ apply_phase() {
     for n in $applying; do
         recall "$n"
         for number in $(steps_of setup); do
-            [ "$("phase_$number")" = "$1" ] || continue
+            eval "phase=\$phase_$number"
+            [ "$phase" = "$1" ] || continue
             if stopped; then interrupted; fi
             "test_$number" >/dev/null 2>&1 && continue
             title=$("title_$number")
@@ -463,7 +464,8 @@ remove_phase() {
     for n in $applying; do
         recall "$n"
         for number in $(steps_of remove); do
-            if [ "$("phase_$number")" = "$1" ] && ! "test_$number" >/dev/null 2>&1; then
+            eval "phase=\$phase_$number"
+            if [ "$phase" = "$1" ] && ! "test_$number" >/dev/null 2>&1; then
                 title=$("title_$number")
                 if quietly "apply_$number"; then
                     event changed "$title"

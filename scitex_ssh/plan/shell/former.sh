@@ -104,7 +104,8 @@ former_part() {
 # take_down PHASE: what is due of that in the steps of a removal.
 take_down() {
     for number in $(steps_of remove); do
-        [ "$("phase_$number")" = "$1" ] || continue
+        eval "phase=\$phase_$number"
+        [ "$phase" = "$1" ] || continue
         "test_$number" >/dev/null 2>&1 || "apply_$number" || return
     done
 }

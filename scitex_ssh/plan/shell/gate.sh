@@ -136,7 +136,7 @@ converge() {
     eval "steps=\$plan_$1"
     files='' did=''
     for number in $steps; do
-        phase=$("phase_$number")
+        eval "phase=\$phase_$number"
         # What is there only after the files are, cannot be true before.
         case $dry_run:$phase:$files in 1:restart:due) ;; *) "test_$number" >/dev/null 2>&1 && continue ;; esac
         did=1

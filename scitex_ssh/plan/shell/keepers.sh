@@ -1,12 +1,15 @@
 # Who keeps a tunnel: the whole machine's systemd, or something of the user's own that takes no root.
 
-# own_places: where $t_user's own tunnels and what belongs to them are.
+# own_places: where $t_user's own tunnels and what belongs to them are. What the system says of an account is asked once.
 # shellcheck disable=SC2034  # the steps of the program use them
 own_places() {
-    t_home=$(home_of "$t_user") t_host=$(uname -n) t_runtime=/run/user/$(id -u "$t_user")
-    t_owner=$t_user:$(id -gn "$t_user")
-    # Through sudo, HOME may be another's.
-    if [ "$me" = "$t_user" ] && [ "$(stat -c %U "${HOME-}" 2>/dev/null)" = "$me" ]; then t_home=${HOME%/}; fi
+    if [ "${places_of-}" != "$t_user" ]; then
+        places_of=$t_user places_home=$(home_of "$t_user") places_shell=$(shell_of "$t_user")
+        places_id=$(id -u "$t_user") places_group=$(id -gn "$t_user") places_host=$(uname -n)
+        # Through sudo, HOME may be another's.
+        if [ "$me" = "$t_user" ] && [ "$(stat -c %U "${HOME-}" 2>/dev/null)" = "$me" ]; then places_home=${HOME%/}; fi
+    fi
+    t_home=$places_home t_host=$places_host t_runtime=/run/user/$places_id t_owner=$t_user:$places_group t_shell=$places_shell
     t_local=$t_home/.local t_config=$t_home/.config t_state_home=$t_home/.local/state t_zdot=$t_home
     if [ "$me" = "$t_user" ]; then
         case ${XDG_CONFIG_HOME-} in /*) t_config=${XDG_CONFIG_HOME%/} ;; esac
@@ -27,7 +30,6 @@ own_places() {
 # shellcheck disable=SC2034
 login_files() {
     t_login_file='' t_shell_file=''
-    t_shell=$(shell_of "$t_user")
     case ${t_shell##*/} in
     bash)
         t_shell_file=$t_home/.bashrc

@@ -37,7 +37,7 @@ crontab_of() {
 }
 # unit_command KIND FILE: ours say so. Of a template, each of its units.
 unit_command() {
-    [ -f "$2" ] && ! grep -q '^# Written by scitex-ssh' "$2" || return 0
+    [ -f "$2" ] && ! is_of_package "$2" && ! grep -q '^# Written by scitex-ssh' "$2" || return 0
     case $2 in
     *@.service)
         units_of_template "$@" | while IFS= read -r unit; do tell_unit "$1" "$2" "$unit"; done
@@ -45,6 +45,8 @@ unit_command() {
     *) tell_unit "$1" "$2" "${2##*/}" ;;
     esac
 }
+# Another name of what came with the system.
+is_of_package() { [ -L "$1" ] && case $(readlink "$1") in /lib/systemd/* | /usr/lib/systemd/*) ;; *) false ;; esac }
 # units_of_template KIND FILE: those that are enabled or run, and have no file of their own.
 units_of_template() {
     older_kind=$1 older_user=${t_user-} stem=${2%.service}

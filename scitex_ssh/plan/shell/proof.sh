@@ -95,8 +95,17 @@ way() {
     case $1 in
     over) printf 'ssh -F %s/ssh_config -o ControlPath=%s/master' "$t_stage" "$t_stage" ;;
     older) printf 'sh %s/way' "$t_stage" ;;
-    *) printf 'ssh -F %s/ssh_config' "$t_folder" ;;
+    *) printf 'ssh %s -F %s/ssh_config' "$quick" "$t_folder" ;;
     esac
+}
+
+# find_quick: the option for a key exchange that takes a tenth of the processor, in $quick. OpenSSH 9 prefers sntrup761,
+# for what must stay secret for decades; a dial says nothing that is secret.
+find_quick() {
+    [ -z "${quick+set}" ] || return 0
+    fips=0 quick=
+    read -r fips 2>/dev/null </proc/sys/crypto/fips_enabled || :
+    case $fips:$(ssh -V 2>&1) in 0:OpenSSH_9.*) quick='-o KexAlgorithms=^curve25519-sha256' ;; esac
 }
 
 # dial over|alone ADDRESS: who answers at that address and the tunnel's port, seen from the bastion.
@@ -108,6 +117,7 @@ way() {
 dial() {
     # One folder a dial: two run side by side.
     new_spot
+    find_quick
     keep_target_keys "$spot/keys"
     if [ ! -s "$spot/keys" ]; then
         dial_plain "$@"
@@ -131,7 +141,8 @@ new_spot() {
 dial_ssh() {
     code=0
     # The tunnel's own user: a name that does not exist would be penalised by newer sshd.
-    as_user ssh -n -T -F none -l "$t_user" -o BatchMode=yes -o PreferredAuthentications=none \
+    # shellcheck disable=SC2086  # an option, or nothing
+    as_user ssh $quick -n -T -F none -l "$t_user" -o BatchMode=yes -o PreferredAuthentications=none \
         -o StrictHostKeyChecking=yes -o HostKeyAlias=scitex-ssh-target -o "UserKnownHostsFile=$spot/keys" \
         -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o ControlPath=none -o LogLevel=INFO \
         -o "ConnectTimeout=$((10 * (${t_hops:-0} + 1)))" \

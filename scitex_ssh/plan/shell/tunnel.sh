@@ -10,7 +10,12 @@ default_user() {
 }
 
 bracketed() { case $1 in *:*) printf '[%s]' "$1" ;; *) printf '%s' "$1" ;; esac; }
-json_text() { printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g'; }
+json_text() {
+    case $1 in
+    *[\\\"]*) printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g' ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
 
 # locate NAME [KEEPER]: where the parts of a tunnel are; without KEEPER it is the one that keeps a tunnel of that
 # name now, else systemd.
