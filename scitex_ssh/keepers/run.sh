@@ -172,8 +172,11 @@ guard() {
             kill "$1"
             exit
         fi
-        doze 1
-        waited=$((waited + 1))
+        # One of many whose bastion is busy must not be busy with that.
+        pace=1
+        if [ "$waited" -ge 2 ] && [ $((patience - waited)) -ge 3 ]; then pace=3; fi
+        doze "$pace"
+        waited=$((waited + pace))
     done
 }
 

@@ -70,6 +70,11 @@ class Herd:
         """How many ports are listened on."""
         return len(listening(self.world.bastion) & set(self.ports))
 
+    def attempts(self) -> int:
+        """How many connections they have begun, all of them together."""
+        count = "cat /srv/herd/*/state/state | awk '/^attempts /{n += $2} END {print n}'"
+        return int(self.world.workstation.sh(count).stdout)
+
     def gather(self, seconds: float) -> float:
         """Wait until all stand; seconds from now."""
         began = time.monotonic()
@@ -109,7 +114,9 @@ def main() -> int:
         for _ in range(options.runs):
             time.sleep(35)
             herd.scatter(options.down)
-            print(f"{options.clients} back in {herd.gather(600):.1f} s", flush=True)
+            before = herd.attempts()
+            print(f"{options.clients} back in {herd.gather(600):.1f} s", end="", flush=True)
+            print(f", each with {(herd.attempts() - before) / options.clients:.1f} connections", flush=True)
         refused = world.bastion.sh("journalctl -u ssh | grep -c -i maxstartups", check=False).stdout.strip()
         print(f"sshd spoke of MaxStartups {refused} times")
     return 0
