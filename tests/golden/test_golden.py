@@ -48,7 +48,7 @@ known_lines() {
     printf '%s ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTI=\\n' "$t_known_name"
     printf '%s ssh-ed25519 AAAAC3NzaC1lZDI1NTE5\\n' "$t_known_name"
 }
-home_of() { printf '/home/%s\\n' "$1"; }
+passwd_line() { printf '%s:x:1000:1000::/home/%s:\\n' "$1" "$1"; }
 default_user() { printf alice; }
 id() { echo 1000; }
 """

@@ -22,7 +22,7 @@ TEXT = dict[str, str]
 # What needs the machine that the tunnel is for is taken as seen: its account, its home, its key.
 _MACHINE = f"""
 id() {{ :; }}
-home_of() {{ printf %s "{HOME}"; }}
+passwd_line() {{ printf 'me:x:1:1::%s:\\n' "{HOME}"; }}
 choose_keeper() {{ [ "$t_keeper" != auto ] || t_keeper=systemd; }}
 check_keeper() {{ :; }}
 check_programs() {{ :; }}

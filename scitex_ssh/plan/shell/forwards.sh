@@ -13,10 +13,21 @@ each_forward() {
     return "$each_code"
 }
 
+count_forwards() {
+    t_count=0
+    while IFS= read -r counted; do [ -z "$counted" ] || t_count=$((t_count + 1)); done <<EOT
+$t_forwards
+EOT
+}
+
 # current_forward NUMBER
 current_forward() {
-    IFS=' ' read -r t_kind t_listen t_target <<EOT
-$(printf '%s\n' "$t_forwards" | sed -n "${1}p")
+    nth=0
+    while IFS=' ' read -r t_kind t_listen t_target; do
+        nth=$((nth + 1))
+        [ "$nth" != "$1" ] || break
+    done <<EOT
+$t_forwards
 EOT
     split_listen
     t_target_host=${t_target%:*} t_target_port=${t_target##*:}
@@ -56,7 +67,7 @@ on_bastion() { case $t_kind in remote | socks) ;; *) return 1 ;; esac; }
 # derive_forwards: everything that the texts and words say of the forwards.
 # shellcheck disable=SC2034  # the texts of the program use them
 derive_forwards() {
-    t_count=$(printf '%s\n' "$t_forwards" | grep -c .)
+    count_forwards
     t_forward_lines='' t_forward_notes='' t_forwards_json='' t_what='' t_mark=''
     each_forward derive_forward || return
     [ -n "$t_mark" ] || t_mark=$t_name

@@ -1,15 +1,23 @@
 # Who keeps a tunnel: the whole machine's systemd, or something of the user's own that takes no root.
 
-# own_places: where $t_user's own tunnels and what belongs to them are. What the system says of an account is asked once.
+# ask_account USER: what the system says of an account, asked once.
+ask_account() {
+    [ "${account-}" != "$1" ] || return 0
+    account=$1
+    IFS=: read -r _ _ account_id _ _ account_home account_shell <<EOT
+$(passwd_line "$1")
+EOT
+    account_group=$(id -gn "$1")
+    # Through sudo, HOME may be another's.
+    if [ "$me" = "$1" ] && [ "$(stat -c %U "${HOME-}" 2>/dev/null)" = "$me" ]; then account_home=${HOME%/}; fi
+}
+
+# own_places: where $t_user's own tunnels and what belongs to them are.
 # shellcheck disable=SC2034  # the steps of the program use them
 own_places() {
-    if [ "${places_of-}" != "$t_user" ]; then
-        places_of=$t_user places_home=$(home_of "$t_user") places_shell=$(shell_of "$t_user")
-        places_id=$(id -u "$t_user") places_group=$(id -gn "$t_user") places_host=$(uname -n)
-        # Through sudo, HOME may be another's.
-        if [ "$me" = "$t_user" ] && [ "$(stat -c %U "${HOME-}" 2>/dev/null)" = "$me" ]; then places_home=${HOME%/}; fi
-    fi
-    t_home=$places_home t_host=$places_host t_runtime=/run/user/$places_id t_owner=$t_user:$places_group t_shell=$places_shell
+    ask_account "$t_user"
+    t_home=$account_home t_runtime=/run/user/$account_id t_owner=$t_user:$account_group t_shell=$account_shell
+    t_host=${this_host:=$(uname -n)}
     t_local=$t_home/.local t_config=$t_home/.config t_state_home=$t_home/.local/state t_zdot=$t_home
     if [ "$me" = "$t_user" ]; then
         case ${XDG_CONFIG_HOME-} in /*) t_config=${XDG_CONFIG_HOME%/} ;; esac
@@ -41,7 +49,6 @@ login_files() {
     sh | dash | ash | busybox | ksh* | mksh | yash) t_login_file=$t_home/.profile ;;
     esac
 }
-shell_of() { if have getent; then getent passwd "$1"; else grep "^$1:" /etc/passwd; fi | cut -d: -f7; }
 shell_is_posix() { [ -n "$t_login_file" ]; }
 shell_has_file() { [ -n "$t_shell_file" ]; }
 shell_is_fish() { [ "${t_shell##*/}" = fish ]; }
@@ -83,7 +90,11 @@ find_standing() {
     [ "$t_keeper" = systemd ] || t_user=${found_keeper#* }
 }
 # The accounts whose own tunnels we look at: ours, through sudo our caller's, and the one that a tunnel is wanted for.
-whose() { printf '%s\n' "$me" "$(default_user)" "${wanted_user:-$me}" | sort -u; }
+whose() {
+    # Mostly that is nobody else.
+    case $me:${wanted_user:-$me} in root:* | *:root) ;; "$me:$me") echo "$me" && return ;; esac
+    printf '%s\n' "$me" "$(default_user)" "${wanted_user:-$me}" | sort -u
+}
 
 # choose_keeper: the one that was asked for; for "auto" the one that is there, else the first that will do here.
 choose_keeper() {

@@ -161,7 +161,8 @@ ask_policy() {
 # the administrator's file is looked at again: the caller's own was, before.
 not_denied() {
     [ -z "$granted" ] || return 0
-    names=$(uname -n | tr '[:upper:]' '[:lower:]')
+    names=${this_host:=$(uname -n)}
+    case $names in *[[:upper:]]*) names=$(printf '%s' "$names" | tr '[:upper:]' '[:lower:]') ;; esac
     case $names in *.*) names="${names%%.*} $names" ;; esac
     ask_policy "$system_policy" "the administrator of this machine" || return
     if [ -n "${SCITEX_SSH_ROOTED-}${SCITEX_SSH_DETACHED-}" ]; then

@@ -105,7 +105,7 @@ find_quick() {
     [ -z "${quick+set}" ] || return 0
     fips=0 quick=
     read -r fips 2>/dev/null </proc/sys/crypto/fips_enabled || :
-    case $fips:$(ssh -V 2>&1) in 0:OpenSSH_9.*) quick='-o KexAlgorithms=^curve25519-sha256' ;; esac
+    case $fips:${ssh_is:=$(ssh -V 2>&1)} in 0:OpenSSH_9.*) quick='-o KexAlgorithms=^curve25519-sha256' ;; esac
 }
 
 # dial over|alone ADDRESS: who answers at that address and the tunnel's port, seen from the bastion.

@@ -173,7 +173,7 @@ assemble() {
         problem bad-jump value="$(quoted "$(printf '%s\n' "$t_jump_keys" | tail -n 1)")" why="it is a key without a host"
         return
     fi
-    t_count=$(printf '%s\n' "$t_forwards" | grep -c .)
+    count_forwards
     t_bastion=''
     seen_forwards=' ' first_port='' first_socket='' ports=' '
     each_forward combine || return

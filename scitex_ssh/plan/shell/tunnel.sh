@@ -1,8 +1,7 @@
 # The values of one tunnel: t_name, t_forwards, t_bastion_host and so on are given; the rest follows from them here.
 
-home_of() {
-    if have getent; then getent passwd "$1" | cut -d: -f6; else sed -n "s/^$1:[^:]*:[^:]*:[^:]*:[^:]*:\([^:]*\):.*/\1/p" /etc/passwd; fi
-}
+passwd_line() { if have getent; then getent passwd "$1"; else grep "^$1:" /etc/passwd; fi; }
+home_of() { passwd_line "$1" | cut -d: -f6; }
 
 # The account that a tunnel without one is for: through sudo the caller, else whoever runs this.
 default_user() {
@@ -92,15 +91,15 @@ check_programs() {
         problem ssh-missing program=autossh package=autossh
         return
     fi
-    version=$(ssh -V 2>&1 | sed -n 's/^OpenSSH_\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
-    if [ -n "$version" ] && [ "${version% *}" -le 7 ] && [ "${version% *}${version#* }" -lt 76 ]; then
-        problem ssh-too-old version="$(ssh -V 2>&1)"
-    fi
+    case ${ssh_is:=$(ssh -V 2>&1)} in
+    OpenSSH_[1-6].* | OpenSSH_7.[0-5][!0-9]*) problem ssh-too-old version="$ssh_is" ;;
+    esac
 }
 
 check_key() {
     each_hop check_jump_key && examine_key || return
-    t_key_id=$(printf '%s\n' "$public" | ssh-keygen -l -E md5 -f - | sed 's/^[0-9]* MD5:\([0-9a-f:]*\).*/\1/' | tr -d ':')
+    t_key_id=$(printf '%s\n' "$public" | ssh-keygen -l -E md5 -f - | tr -d :)
+    t_key_id=${t_key_id#*MD5} t_key_id=${t_key_id%% *}
     # Root may not read a key on a home behind root_squash: the unit then reads the home itself. So it does with
     # the keys of hops, since systemd hands over one.
     # shellcheck disable=SC2034
