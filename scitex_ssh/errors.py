@@ -336,13 +336,15 @@ CATALOGUE: Mapping[str, Problem] = _catalogue(
         "sudo-missing",
         Exit.CONFIGURATION,
         "writing to {path} needs root, and there is no sudo on this machine.",
-        "run the same command as root (setup then wants --user {user}).",
+        "run the same command as root (setup then wants --user {user}); those for a bastion take --plain, "
+        "for what an account can do alone.",
     ),
     Problem(
         "sudo-denied",
         Exit.REFUSED,
         "writing to {path} needs root, and sudo did not let {user} be root.",
-        "ask for the right to use sudo, or have root run the same command (setup then wants --user {user}).",
+        "ask for the right to use sudo, or have root run the same command (setup then wants --user {user}); "
+        "those for a bastion take --plain, for what an account can do alone.",
     ),
     Problem(
         "script-unreadable",

@@ -33,6 +33,14 @@ def test_nothing_is_known_at_first(shell: Shell) -> None:
     assert (answer.stdout, answer.stderr, answer.status) == ("", "", 0)
 
 
+def test_who_may_not_be_root_is_told_what_goes_without(shell: Shell) -> None:
+    """What would be written, and how an account does without; whether sudo refuses or there is none."""
+    answer = shell.run(bastion_program(), "list", user=65534)
+    assert answer.status in (3, 10), answer
+    assert "writing to /etc/ssh needs root" in answer.stderr
+    assert "--plain" in answer.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "slug", "status"),
     [

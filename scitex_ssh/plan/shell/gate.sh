@@ -42,6 +42,7 @@ gate() {
     [ "$plain" = 0 ] || prefix=plain_
     make_work || finish
     # A look needs root as well: the files of the keys are root's to list.
+    root_writes=/etc/ssh
     if [ "$plain" = 0 ] && [ "$me" != root ]; then become_root "$word" "$@" || finish; fi
     case $word:$dry_run in authorize:0 | revoke:0 | setup:0 | *-host-keys:0) [ "$plain" = 1 ] || only_one || finish ;; esac
     "gate_$(echo "$word" | tr - _)"
