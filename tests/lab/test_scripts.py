@@ -117,6 +117,7 @@ def test_the_unit_is_read_without_a_warning(desk: World) -> None:
     path = f"/etc/systemd/system/{WANTED.unit}"
     desk.workstation.sh(f"sed 's/^ProtectHome/ProtectHoem/' {path} >/run/wrong.service")
     misspelt = desk.workstation.sh("systemd-analyze verify /run/wrong.service", check=False)
+    desk.workstation.sh("rm /run/wrong.service")
     assert "ProtectHoem" in misspelt.stderr
 
 
