@@ -117,7 +117,6 @@ find_quick() {
 dial() {
     # One folder a dial: two run side by side.
     new_spot
-    find_quick
     keep_target_keys "$spot/keys"
     if [ ! -s "$spot/keys" ]; then
         dial_plain "$@"
@@ -132,6 +131,7 @@ dial() {
 }
 
 new_spot() {
+    find_quick
     spot=$(mktemp -d "$work/dial.XXXXXX") && chmod 755 "$spot"
     # Written by the user's ssh; the keys beside it are not the user's to change.
     : >"$spot/way"
