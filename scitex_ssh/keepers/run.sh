@@ -144,7 +144,7 @@ talk() {
     herald=
 }
 
-# Without a program, since it is asked every second; the line is among the first.
+# Without a program, since it is asked all the time; the line is among the first.
 authenticated() {
     while read -r line; do
         case $line in "Authenticated to "*) return 0 ;; esac

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def test_nothing_is_known_at_first(shell: Shell) -> None:
 
 def test_who_may_not_be_root_is_told_what_goes_without(shell: Shell) -> None:
     """What would be written, and how an account does without; whether sudo refuses or there is none."""
-    answer = shell.run(bastion_program(), "list", user=65534)
+    answer = shell.run(bastion_program(), "list", user=65534 if os.geteuid() == 0 else None)
     assert answer.status in (3, 10), answer
     assert "writing to /etc/ssh needs root" in answer.stderr
     assert "--plain" in answer.stderr

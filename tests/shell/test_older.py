@@ -287,3 +287,15 @@ if take_older {kind} "$me" /place {shlex.quote(command.format(tmp_path / "config
 fi"""
     expected = BY_CONFIG[kind, command]
     assert _listed(shell, script) == ([[expected]] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("target", "told"), [("/usr/lib/systemd/system/x.service", 0), ("/srv/x.service", 1)]
+)
+def test_a_packages_unit_is_nobodys_tunnel(shell: Shell, tmp_path: Path, target: str, told: int) -> None:
+    """By another name it is passed over; a unit that was linked from elsewhere is looked at."""
+    (tmp_path / "file").write_text("[Service]\nExecStart=/usr/bin/ssh -N -R 2307:localhost:22 gw\n")
+    (tmp_path / "alias.service").symlink_to(tmp_path / "file")
+    look = f"readlink() {{ echo {target}; }}\nunit_command systemd {tmp_path}/alias.service"
+    answer = shell.run(f"{prelude()}\n{look}")
+    assert (answer.stdout.count("2307"), answer.stderr) == (told, "")

@@ -11,7 +11,6 @@ place() {
         t_account=t-$1 t_home=$homes/$1 t_key_file=$keys_folder/t-$1 t_session=$session
     fi
 }
-home_of() { if have getent; then getent passwd "$1" | cut -d: -f6; else sed -n "s/^$1:.*:\([^:]*\):[^:]*$/\1/p" /etc/passwd; fi; }
 
 # What a line of ours says.
 line_ports() { sed -n 's/.*,command="exec [^ ]* \([0-9,]*\) [0-9a-f]*" .*/\1/p'; }
@@ -90,7 +89,8 @@ make_lines() {
     done
     while IFS= read -r t_public; do
         [ -n "$t_public" ] || continue
-        t_key_id=$(printf '%s\n' "$t_public" | ssh-keygen -l -E md5 -f - | sed 's/^[0-9]* MD5:\([0-9a-f:]*\).*/\1/' | tr -d ':')
+        id_of_key "$t_public"
+        t_key_id=$key_id
         t_lines="$t_lines${t_lines:+$newline}$(text_line)"
     done <<TXT
 $t_publics

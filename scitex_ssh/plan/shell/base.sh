@@ -5,6 +5,14 @@ have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf '%s\n' "$*" >&2; }
 one_line() { printf '%s' "$*" | tr '\t\n\r' '   '; }
 breaks=$(printf '\t\n\r')
+passwd_line() { if have getent; then getent passwd "$1"; else grep "^$1:" /etc/passwd; fi; }
+home_of() { passwd_line "$1" | cut -d: -f6; }
+
+# id_of_key PUBLIC: leaves in $key_id the digits by which a session on a bastion knows a key.
+id_of_key() {
+    key_id=$(printf '%s\n' "$1" | ssh-keygen -l -E md5 -f - | tr -d :)
+    key_id=${key_id#*MD5} key_id=${key_id%% *}
+}
 
 tell() {
     printf '%s' "$1"

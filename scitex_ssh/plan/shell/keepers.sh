@@ -92,8 +92,11 @@ find_standing() {
 # The accounts whose own tunnels we look at: ours, through sudo our caller's, and the one that a tunnel is wanted for.
 whose() {
     # Mostly that is nobody else.
-    case $me:${wanted_user:-$me} in root:* | *:root) ;; "$me:$me") echo "$me" && return ;; esac
-    printf '%s\n' "$me" "$(default_user)" "${wanted_user:-$me}" | sort -u
+    if [ "$me" != root ] && [ "${wanted_user:-$me}" = "$me" ]; then
+        echo "$me"
+    else
+        printf '%s\n' "$me" "$(default_user)" "${wanted_user:-$me}" | sort -u
+    fi
 }
 
 # choose_keeper: the one that was asked for; for "auto" the one that is there, else the first that will do here.

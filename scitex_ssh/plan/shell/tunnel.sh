@@ -1,8 +1,5 @@
 # The values of one tunnel: t_name, t_forwards, t_bastion_host and so on are given; the rest follows from them here.
 
-passwd_line() { if have getent; then getent passwd "$1"; else grep "^$1:" /etc/passwd; fi; }
-home_of() { passwd_line "$1" | cut -d: -f6; }
-
 # The account that a tunnel without one is for: through sudo the caller, else whoever runs this.
 default_user() {
     if [ "$me" = root ] && [ -n "${SUDO_USER-}" ]; then printf '%s' "$SUDO_USER"; else printf '%s' "$me"; fi
@@ -98,8 +95,8 @@ check_programs() {
 
 check_key() {
     each_hop check_jump_key && examine_key || return
-    t_key_id=$(printf '%s\n' "$public" | ssh-keygen -l -E md5 -f - | tr -d :)
-    t_key_id=${t_key_id#*MD5} t_key_id=${t_key_id%% *}
+    id_of_key "$public"
+    t_key_id=$key_id
     # Root may not read a key on a home behind root_squash: the unit then reads the home itself. So it does with
     # the keys of hops, since systemd hands over one.
     # shellcheck disable=SC2034
